@@ -1,0 +1,318 @@
+"""Every file on the volume: whole or not at all.
+
+A file is written to a temporary name beside its target, flushed to the disk and renamed. The results of finished runs
+(one architecture, one seed) are kept under checkpoints/ until metrics.json is there.
+"""
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from job.errors import ConfigurationError, DataError, InputOutputError, MissingInputError, OutputError
+
+SCHEMA_VERSION = 1
+_PREDICTION_COLUMNS = ["architecture", "seed", "review", "label", "probability"]
+Predictions = dict[tuple[str, int], NDArray[np.float32]]
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turns what the operating system says of a write into the contract's errors."""
+    try:
+        yield
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise OutputError(
+            f"{path}: cannot be written by user {os.getuid()} ({error.strerror}); choose another --output, or `chown {os.getuid()}` it"
+        ) from None
+    except OSError as error:
+        kind = OutputError if error.errno == 30 else InputOutputError  # 30: a read-only file system
+        raise kind(f"{path}: writing failed ({error.strerror or error}); what was finished before is intact, mend this and run again") from None
+
+
+def write(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all, and durably.
+
+    Raises:
+        OutputError: It may not be written.
+        InputOutputError: Writing failed midway, as on a full disk; the file is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with _explained(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def to_json(value: Any) -> bytes:
+    """Indented JSON; numbers that JSON does not have are an error."""
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def to_csv(columns: list[str], rows: list[dict[str, Any]]) -> bytes:
+    """A table with a header; None is an empty cell."""
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue().encode()
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished run: an architecture and a seed."""
+
+    record: dict[str, Any]
+    """Its entry of `runs` in metrics.json."""
+    history: list[dict[str, Any]]
+    """Its rows of history.csv."""
+    probabilities: NDArray[np.float32]
+    """<float32>[test reviews], in the order of the data; empty for a diverged run."""
+    weights: list[NDArray[np.float32]] | None
+    """In Keras's order; None where only a better seed's are still kept."""
+
+
+class Output:
+    """The output folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._results = folder / "checkpoints"
+
+    def prepare(self) -> None:
+        """Makes sure that the folder can be written, before an hour is spent on training.
+
+        Raises:
+            OutputError: It cannot.
+        """
+        probe = self.folder / f".write-test.{uuid.uuid4().hex[:8]}"
+        with _explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"")
+            probe.unlink()
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """A JSON file of the run, or None where it is not there.
+
+        Raises:
+            ConfigurationError: It is no JSON object, so this folder holds something else.
+        """
+        path = self.folder / name
+        try:
+            value = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{path}: cannot be read as a run's file ({error}); choose another --output, or --fresh to discard it") from None
+        if not isinstance(value, dict):
+            raise ConfigurationError(f"{path}: expected a JSON object; choose another --output, or --fresh to discard it")
+        return value
+
+    def is_finished(self) -> bool:
+        """Whether the folder holds a complete run."""
+        return (self.folder / "metrics.json").exists()
+
+    def discard(self) -> None:
+        """Removes a run's files, metrics.json first; other files in the folder stay."""
+        with _explained(self.folder):
+            for name in ("metrics.json", "run.json", "predictions.csv", "vocabulary.json", "word_index.json"):
+                (self.folder / name).unlink(missing_ok=True)
+            for name in ("rnn", "lstm", "checkpoints"):
+                if (self.folder / name).is_dir():
+                    shutil.rmtree(self.folder / name)
+
+    def write_run(self, run: dict[str, Any]) -> None:
+        """Writes run.json."""
+        write(self.folder / "run.json", to_json(run))
+
+    def save_result(self, architecture: str, seed: int, result: Result) -> None:
+        """Keeps a finished run until the whole job is finished."""
+        from safetensors.numpy import save
+
+        arrays = {"probabilities": result.probabilities}
+        for number, weight in enumerate(result.weights or []):
+            arrays[f"weight-{number:03}"] = np.ascontiguousarray(weight)
+        notes = {"record": json.dumps(result.record), "history": json.dumps(result.history), "has_weights": str(result.weights is not None)}
+        content = save(arrays, notes)
+        # The content's hash is in the name: a damaged file is recognised and its run trained again.
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        write(self._results / f"{architecture}-{seed}-{digest}.safetensors", content)
+
+    def load_result(self, architecture: str, seed: int) -> Result | None:
+        """What `save_result` kept, or None where nothing whole is there."""
+        from safetensors import safe_open
+
+        for path in sorted(self._results.glob(f"{architecture}-{seed}-*.safetensors")):
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            if not path.stem.endswith(digest[:16]):
+                continue
+            with safe_open(path, framework="np") as file:
+                notes = file.metadata()
+                names = sorted(name for name in file.keys() if name.startswith("weight-"))  # noqa: SIM118 (no dict)
+                weights = [file.get_tensor(name) for name in names] if notes["has_weights"] == "True" else None
+                return Result(json.loads(notes["record"]), json.loads(notes["history"]), file.get_tensor("probabilities"), weights)
+        return None
+
+    def finish(
+        self,
+        metrics: dict[str, Any],
+        run: dict[str, Any],
+        labels: NDArray[np.int8],
+        models: dict[str, Any],
+        results: dict[str, dict[int, Result]],
+        extra: dict[str, Any],
+    ) -> None:
+        """Writes everything that a finished job leaves, metrics.json last.
+
+        Args:
+            labels: <int8>[test reviews]
+            models: For each architecture the Keras network to save, or None where its file is already there.
+            results: By architecture and seed.
+            extra: JSON files beside metrics.json, by name.
+        """
+        with _explained(self.folder / "metrics.json"):
+            # While files are replaced, none of them belongs to the old metrics.
+            (self.folder / "metrics.json").unlink(missing_ok=True)
+        files: list[str] = []
+
+        def add(name: str, content: bytes) -> None:
+            write(self.folder / name, content)
+            files.append(name)
+
+        for architecture, network in models.items():
+            rows = [row for seed in sorted(results[architecture]) for row in results[architecture][seed].history]
+            columns = list(rows[0]) if rows else ["seed", "epoch"]
+            add(f"{architecture}/history.csv", to_csv(columns, rows))
+            if network is not None:
+                self._save_model(f"{architecture}/model.keras", network)
+            if (self.folder / architecture / "model.keras").exists():
+                files.append(f"{architecture}/model.keras")
+        rows = [
+            {"architecture": architecture, "seed": seed, "review": number, "label": int(label), "probability": str(probability)}
+            for architecture, runs in results.items()
+            for seed in sorted(runs)
+            if len(runs[seed].probabilities)
+            for number, (label, probability) in enumerate(zip(labels, runs[seed].probabilities, strict=True))
+        ]
+        add("predictions.csv", to_csv(_PREDICTION_COLUMNS, rows))
+        for name, value in extra.items():
+            add(name, to_json(value))
+        content = to_json(metrics)
+        hashes = {name: _sha256(self.folder / name) for name in files}
+        hashes["metrics.json"] = hashlib.sha256(content).hexdigest()
+        self.write_run(run | {"state": "finished", "files": hashes})
+        write(self.folder / "metrics.json", content)
+        with _explained(self._results):
+            if self._results.exists():
+                shutil.rmtree(self._results)
+
+    def _save_model(self, name: str, network: Any) -> None:
+        """Keras writes its archive by itself, so it does so beside the target and the whole file is renamed."""
+        path = self.folder / name
+        staging = path.with_name(f".{uuid.uuid4().hex[:8]}.keras")
+        with _explained(path):
+            try:
+                network.save(staging)
+                content = staging.read_bytes()
+            finally:
+                with contextlib.suppress(OSError):
+                    staging.unlink(missing_ok=True)
+        write(path, content)
+
+    def read_predictions(self) -> Predictions:
+        """The probabilities of predictions.csv, by architecture and seed."""
+        collected: dict[tuple[str, int], list[float]] = {}
+        try:
+            with (self.folder / "predictions.csv").open(newline="") as stream:
+                for row in csv.DictReader(stream):
+                    collected.setdefault((row["architecture"], int(row["seed"])), []).append(float(row["probability"]))
+        except (OSError, KeyError, ValueError) as error:
+            raise DataError(f"{self.folder / 'predictions.csv'}: cannot be read ({error})") from None
+        return {key: np.array(values, np.float32) for key, values in collected.items()}
+
+    def read_history(self, architecture: str) -> dict[int, list[dict[str, Any]]]:
+        """The rows of history.csv by seed."""
+        rows: dict[int, list[dict[str, Any]]] = {}
+        with (self.folder / architecture / "history.csv").open(newline="") as stream:
+            for row in csv.DictReader(stream):
+                typed = {key: (int(value) if key in ("seed", "epoch") else float(value) if value else None) for key, value in row.items()}
+                rows.setdefault(int(row["seed"]), []).append(typed)
+        return rows
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of metrics.json."""
+    value: dict[str, Any] = json.loads(resources.files("job").joinpath("metrics.schema.json").read_text("utf-8"))
+    return value
+
+
+def check_schema(metrics: dict[str, Any]) -> None:
+    """Raises `jsonschema.ValidationError` where metrics do not follow the schema."""
+    import jsonschema
+
+    jsonschema.validate(metrics, schema())
+
+
+def validate(folder: Path) -> int:
+    """Checks a run's metrics.json against its schema and every file against its hash; returns how many files were checked.
+
+    Raises:
+        MissingInputError: No finished run is there.
+        DataError: A file is missing, was changed, or does not follow the schema.
+    """
+    import jsonschema
+
+    output = Output(folder)
+    if not folder.is_dir():
+        raise MissingInputError(f"{folder}: no such folder; expected the --output of a finished run")
+    try:
+        metrics, run = output.read_json("metrics.json"), output.read_json("run.json")
+    except ConfigurationError as error:
+        raise DataError(str(error).split(";")[0]) from None
+    if metrics is None:
+        state = "an unfinished run: run the same `train` command again to continue it" if run else "no run"
+        raise MissingInputError(f"{folder}: has no metrics.json, so it holds {state}")
+    if run is None or not isinstance(run.get("files"), dict):
+        raise DataError(f"{folder / 'run.json'}: is missing or tells no hashes, so the files cannot be verified")
+    try:
+        check_schema(metrics)
+    except jsonschema.ValidationError as error:
+        raise DataError(f"{folder / 'metrics.json'}: {error.json_path}: {' '.join(error.message.split())[:300]}") from None
+    for name, expected in run["files"].items():
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+            raise DataError(f"{path}: is missing from the run")
+        if _sha256(path) != expected:
+            raise DataError(f"{path}: was changed since the run ended (its SHA-256 is not the one in run.json)")
+    return len(run["files"])

@@ -1,0 +1,87 @@
+"""Batches of reviews of similar length, in an order that (seed, epoch) alone determines."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from job.config import PAD
+from job.data.corpus import Corpus
+from job.data.tokens import clip
+
+# Reviews are sorted by length within a random pool of this many batches: enough that little is padding, few enough
+# that the company of a review changes from epoch to epoch.
+_POOL = 40
+
+
+class Batch(NamedTuple):
+    """Reviews padded at their end to the longest one."""
+
+    tokens: NDArray[np.int32]
+    """<int32>[batch, length]"""
+    labels: NDArray[np.float32]
+    """<float32>[batch], 0 or 1"""
+    indices: NDArray[np.int64]
+    """<int64>[batch], places in the corpus"""
+
+
+def training_order(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+    """Splits reviews into one epoch's batches: every review once, similar lengths together, batches shuffled.
+
+    Args:
+        lengths: <int64>[reviews], tokens read of each.
+
+    Returns:
+        For each batch the places in `lengths`.
+    """
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(lengths))
+    pool = _POOL * batch_size
+    pools = [order[first : first + pool] for first in range(0, len(order), pool)]
+    ordered = [group[np.argsort(lengths[group], kind="stable")] for group in pools]
+    batches = [group[first : first + batch_size] for group in ordered for first in range(0, len(group), batch_size)]
+    return [batches[place] for place in random.permutation(len(batches))]
+
+
+def evaluation_order(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+    """Splits reviews into batches by length, each review once."""
+    order = np.argsort(lengths, kind="stable")
+    return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+
+
+def assemble(corpus: Corpus, indices: NDArray[np.int64], vocabulary_size: int, max_tokens: int, length: int | None = None) -> Batch:
+    """Gathers reviews into one padded batch.
+
+    Args:
+        max_tokens: Longer reviews lose their beginning: the end decides.
+        length: Pad to this many tokens; by default to the longest of the batch.
+    """
+    reviews = [corpus.review(int(index))[-max_tokens:] for index in indices]
+    tokens = np.full((len(reviews), length or max(len(review) for review in reviews)), PAD, dtype=np.int32)
+    for row, review in zip(tokens, reviews, strict=True):
+        row[: len(review)] = review
+    return Batch(clip(tokens, vocabulary_size), corpus.labels[indices].astype(np.float32), indices)
+
+
+def batches(
+    corpus: Corpus, indices: NDArray[np.int64], order: list[NDArray[np.int64]], vocabulary_size: int, max_tokens: int, length: int | None = None
+) -> Iterator[Batch]:
+    """Assembles the batches of an order over `indices`."""
+    for places in order:
+        yield assemble(corpus, indices[places], vocabulary_size, max_tokens, length)
+
+
+def keras_shuffle(corpus: Corpus, first: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first train and test reviews in the order of Keras's `imdb.load_data()`, which shuffles both parts with seed 113.
+
+    Source: keras/src/datasets/imdb.py
+    """
+    random = np.random.RandomState(113)
+    orders = []
+    for name in ("train", "test"):
+        indices = corpus.part(name)
+        shuffle = np.arange(len(indices))
+        random.shuffle(shuffle)
+        orders.append(indices[shuffle][:first])
+    return orders[0], orders[1]

@@ -1,0 +1,137 @@
+"""Keras's IMDB file: reviews as lists of word ranks in an .npz of pickled arrays, its word index in a .json beside it.
+
+Reading such a file with numpy would unpickle whatever it holds, and unpickling can run any code. So the arrays are read
+here through an unpickler that admits nothing but numpy arrays, lists and integers.
+"""
+
+import io
+import json
+import pickle
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from job.errors import DataError, MissingInputError
+
+WORD_INDEX = "imdb_word_index.json"
+URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+SHA256 = {"imdb.npz": "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f"}
+MD5 = {WORD_INDEX: "bfafd718b763782e994055a2d397834f"}
+_MEMBERS = ("x_train", "y_train", "x_test", "y_test")
+# Keras's file unpacks to 5 of these; the bound keeps a small file from filling the memory.
+_MAX_MEMBER_BYTES = 1 << 30
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """Stands for `_codecs.encode`, by which pickles of protocol 2 hold bytes."""
+    if type(text) is not str or encoding != "latin1":
+        raise pickle.UnpicklingError("not bytes")
+    return text.encode("latin1")
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")}:
+            return np._core.multiarray._reconstruct  # type: ignore[attr-defined]
+        if (module, name) in {("numpy", "ndarray"), ("numpy", "dtype")}:
+            return getattr(np, name)
+        if (module, name) == ("_codecs", "encode"):
+            return _latin1
+        raise pickle.UnpicklingError(f"{module}.{name} is not an array, a list or an integer")
+
+
+def read_array(stream: Any) -> np.ndarray[Any, Any]:
+    """Reads one array in numpy's .npy format, objects only through the restricted unpickler.
+
+    Raises:
+        ValueError, pickle.UnpicklingError, EOFError and the like: The stream holds something else.
+    """
+    version = npy_format.read_magic(stream)
+    if version == (1, 0):
+        shape, _, dtype = npy_format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, _, dtype = npy_format.read_array_header_2_0(stream)
+    else:
+        raise ValueError(f"version {version} of the .npy format")
+    if len(shape) != 1:
+        raise ValueError(f"an array of shape {shape}; one dimension was expected")
+    if dtype.hasobject:
+        array = _ArrayUnpickler(stream).load()
+        if type(array) is not np.ndarray or array.shape != shape:
+            raise ValueError("a pickle that holds no array of the shape that its header tells")
+        return array
+    if dtype.kind not in "iu":
+        raise ValueError(f"an array of {dtype}; integers were expected")
+    content = stream.read(shape[0] * dtype.itemsize)
+    return np.frombuffer(content, dtype=dtype, count=shape[0])
+
+
+def read_word_index(path: Path) -> list[str]:
+    """The words by rank from Keras's word index, a JSON object of word: rank with ranks 1, 2, 3, ..."""
+    try:
+        index = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise MissingInputError(
+            f"{path.parent / 'imdb.npz'} has no {WORD_INDEX} beside it, so its numbers are no words; put the index that belongs to it at {path}"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: expected a JSON object of word: rank, but it is no JSON ({error})") from None
+    if not isinstance(index, dict) or not all(type(rank) is int for rank in index.values()):
+        raise DataError(f"{path}: expected a JSON object of word: rank")
+    words = sorted(index, key=index.__getitem__)
+    if [index[word] for word in words] != list(range(1, len(words) + 1)):
+        raise DataError(f"{path}: expected the ranks 1 to {len(words)}, each once")
+    return words
+
+
+def read_reviews(path: Path, word_count: int) -> Iterator[tuple[np.ndarray[Any, Any], int, str, int]]:
+    """Yields (word ranks <int64>[words], label 0 or 1, part, row from 1) for every review of the file.
+
+    Raises:
+        DataError: The file holds something else.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        raise DataError(f"{path}: expected an .npz archive with {', '.join(_MEMBERS)}, but it is none ({error})") from None
+    with archive:
+        missing = [name for name in _MEMBERS if name + ".npy" not in archive.namelist()]
+        if missing:
+            raise DataError(f"{path}: expected the arrays {', '.join(_MEMBERS)}; missing: {', '.join(missing)}")
+        for part in ("train", "test"):
+            labels = _member(archive, path, f"y_{part}")
+            reviews = _member(archive, path, f"x_{part}")
+            if len(labels) != len(reviews):
+                raise DataError(f"{path}: x_{part} holds {len(reviews)} reviews, but y_{part} {len(labels)} labels")
+            for row in range(len(reviews)):
+                # Handed over and dropped one by one: as Python lists the reviews are ten times their size as an array.
+                review, reviews[row] = reviews[row], None
+                if type(review) not in (list, np.ndarray):
+                    raise DataError(f"{path}, x_{part} row {row + 1}: expected a list of word ranks, not {type(review).__name__}")
+                try:
+                    ranks = np.asarray(review, dtype=np.int64) if len(review) else np.empty(0, np.int64)
+                except (TypeError, ValueError, OverflowError):
+                    raise DataError(f"{path}, x_{part} row {row + 1}: expected word ranks, all integers") from None
+                if ranks.ndim != 1 or (len(ranks) and not (ranks.min() >= 1 and ranks.max() <= word_count)):
+                    raise DataError(f"{path}, x_{part} row {row + 1}: expected word ranks from 1 to {word_count}, as many as {WORD_INDEX} has words")
+                if labels[row] not in (0, 1):
+                    raise DataError(f"{path}, y_{part} row {row + 1}: label {labels[row]!r}; expected 0 or 1")
+                yield ranks, int(labels[row]), part, row + 1
+
+
+def _member(archive: zipfile.ZipFile, path: Path, name: str) -> np.ndarray[Any, Any]:
+    info = archive.getinfo(name + ".npy")
+    if info.file_size > _MAX_MEMBER_BYTES:
+        raise DataError(f"{path}: {name} unpacks to {info.file_size} bytes; at most {_MAX_MEMBER_BYTES} are read")
+    try:
+        with archive.open(info) as stream:
+            array = read_array(io.BufferedReader(stream))  # type: ignore[arg-type]
+    except (ValueError, TypeError, AttributeError, IndexError, KeyError, EOFError, OverflowError, MemoryError, SyntaxError,
+            pickle.UnpicklingError, zipfile.BadZipFile, struct.error, NotImplementedError, RuntimeError, OSError) as error:
+        raise DataError(f"{path}: {name} is no array of reviews or labels as Keras writes it ({' '.join(str(error).split())[:200]})") from None
+    return array if array.dtype.hasobject else array.copy()

@@ -1,0 +1,252 @@
+"""What the job runs on, and whether it works. Facts are collected first, then judged, so that the judgement can be tested."""
+
+import ctypes
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from job.config import DeviceChoice
+from job.errors import DeviceError
+
+# What TensorFlow 2.21 opens by these names; the driver's own libcuda comes first.
+LIBRARIES = (
+    "libcuda.so.1", "libcudart.so.12", "libcublas.so.12", "libcublasLt.so.12", "libcufft.so.11",
+    "libcusolver.so.11", "libcusparse.so.12", "libcudnn.so.9",
+)
+_OLDEST_DRIVER = 525
+_PROBE_SECONDS = 300
+_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What can be learned of this machine's GPUs without TensorFlow."""
+
+    present: bool
+    """Whether a GPU is there for this process."""
+    hidden: bool = False
+    """Whether CUDA_VISIBLE_DEVICES hides every GPU."""
+    driver: str | None = None
+    driver_cuda: str | None = None
+    """The newest CUDA that the driver serves."""
+    names: list[str] = field(default_factory=list)
+    compute_capabilities: list[str] = field(default_factory=list)
+    memory_bytes: list[int] = field(default_factory=list)
+    missing_libraries: list[str] = field(default_factory=list)
+
+
+def preload_libraries() -> list[str]:
+    """Opens the CUDA libraries that the wheels installed, and returns the names of those that cannot be opened.
+
+    TensorFlow's wheels find no cuSOLVER by themselves and then train on the CPU without an error; a library that is
+    already open is found by its name.
+    """
+    folders = sorted({path for entry in sys.path for path in Path(entry or ".").glob("nvidia/*/lib")})
+    missing = []
+    for name in LIBRARIES:
+        candidates = [str(folder / name) for folder in folders if (folder / name).exists()] + [name]
+        for candidate in candidates:
+            try:
+                ctypes.CDLL(candidate, mode=ctypes.RTLD_GLOBAL)
+                break
+            except OSError:
+                continue
+        else:
+            missing.append(name)
+    return missing
+
+
+def collect() -> Facts:
+    """Asks the driver (NVML) and the file system."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1", "none")
+    facts: dict[str, Any] = {"present": any(Path("/dev").glob("nvidia[0-9]*")) and not hidden, "hidden": hidden}
+    version = Path("/proc/driver/nvidia/version")
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        try:
+            handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+            cuda = pynvml.nvmlSystemGetCudaDriverVersion()
+            facts |= {
+                "present": bool(handles) and not hidden,
+                "driver": str(pynvml.nvmlSystemGetDriverVersion()),
+                "driver_cuda": f"{cuda // 1000}.{cuda % 1000 // 10}",
+                "names": [str(pynvml.nvmlDeviceGetName(handle)) for handle in handles],
+                "compute_capabilities": [".".join(map(str, pynvml.nvmlDeviceGetCudaComputeCapability(handle))) for handle in handles],
+                "memory_bytes": [int(pynvml.nvmlDeviceGetMemoryInfo(handle).total) for handle in handles],
+            }
+        finally:
+            pynvml.nvmlShutdown()
+    except Exception:  # NVML's errors have no common type across its versions, and without NVML the rest still tells enough.
+        if version.exists():
+            words = version.read_text(errors="replace").split()
+            facts["driver"] = next((word for word in words if word[:1].isdigit() and "." in word), None)
+    if facts["present"]:
+        facts["missing_libraries"] = preload_libraries()
+    return Facts(**facts)
+
+
+def diagnose(facts: Facts) -> str | None:
+    """Why a GPU cannot work, before it is tried; None where nothing speaks against it."""
+    if facts.hidden:
+        return "CUDA_VISIBLE_DEVICES hides every GPU; unset it"
+    if not facts.present:
+        if facts.driver:
+            return f"the NVIDIA driver {facts.driver} is there, but no GPU is given to this process; in a container pass --gpus all"
+        return "no GPU and no NVIDIA driver were found; in a container pass --gpus all, else install a driver"
+    if "libcuda.so.1" in facts.missing_libraries:
+        return "a GPU is present, but the driver's libcuda.so.1 is missing; install the NVIDIA driver, in a container set NVIDIA_DRIVER_CAPABILITIES=compute,utility"
+    if facts.driver and facts.driver.split(".")[0].isdigit() and int(facts.driver.split(".")[0]) < _OLDEST_DRIVER:
+        return f"the NVIDIA driver {facts.driver} is too old; {_OLDEST_DRIVER} or newer is needed for CUDA 12"
+    if facts.missing_libraries:
+        return f"a GPU is present, but these libraries are missing: {', '.join(facts.missing_libraries)}; install the GPU lock (scripts/locks/gpu.txt)"
+    for name, capability in zip(facts.names, facts.compute_capabilities, strict=False):
+        if int(capability.split(".")[0]) >= 10:
+            return f"{name} (compute capability {capability}) is newer than TensorFlow 2.21 supports (up to 9.x); use an older GPU"
+        if int(capability.split(".")[0]) < 6:
+            return f"{name} (compute capability {capability}) is older than TensorFlow 2.21 supports (from 6.0); use a newer GPU"
+    return None
+
+
+def probe() -> dict[str, Any]:
+    """Runs a matrix product and an LSTM step, forward and backward, on the GPU and on the CPU, in a process of its own.
+
+    A GPU that is listed can still fail at its first kernel, and then it often ends the process.
+    """
+    command = [sys.executable, "-m", "job.device"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS, env=environment, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        return {"works": False, "error": f"the first kernels took more than {_PROBE_SECONDS} s"}
+    try:
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        last = " ".join((done.stderr.strip().splitlines() or ["no message"])[-1].split())[:300]
+        return {"works": False, "error": f"the process that tried it ended with {done.returncode}: {last}"}
+    return result
+
+
+def _run_probe() -> dict[str, Any]:
+    preload_libraries()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import numpy as np
+    import tensorflow as tf
+
+    prepare_tensorflow()
+    if not tf.config.list_physical_devices("GPU"):
+        return {"works": False, "error": "TensorFlow lists no GPU although one is present"}
+    random = np.random.default_rng(0)
+    a, b = (random.standard_normal((256, 256)).astype(np.float32) for _ in range(2))
+    x = random.standard_normal((4, 7, 8)).astype(np.float32)
+    results = []
+    layer = tf.keras.layers.LSTM(8)
+    layer.build((None, None, 8))
+    for name in ("/CPU:0", "/GPU:0"):
+        with tf.device(name), tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(x) ** 2)
+        gradients = tape.gradient(loss, layer.trainable_variables)
+        with tf.device(name):
+            product = tf.matmul(a, b)
+        results.append(np.concatenate([np.ravel(value) for value in (product / 16.0, loss, *gradients)]))
+    difference = float(np.max(np.abs(results[0] - results[1])))
+    if not difference < _TOLERANCE:
+        return {"works": False, "error": f"its results differ from the CPU's by {difference:.3g}; at most {_TOLERANCE} is rounding"}
+    return {"works": True, "largest_difference": difference}
+
+
+def prepare_tensorflow() -> None:
+    """Settings that must stand before the first kernel: memory on demand, float32 that is float32, repeatable results."""
+    import tensorflow as tf
+
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    tf.config.experimental.enable_op_determinism()
+
+
+def select(choice: DeviceChoice, require_fast_kernel: bool) -> dict[str, Any]:
+    """Decides where to compute, and sets TensorFlow up for it.
+
+    Returns:
+        The `device` entry of metrics.json.
+
+    Raises:
+        DeviceError: A GPU was required, or is present, and does not work.
+    """
+    facts = Facts(present=False) if choice is DeviceChoice.cpu else collect()
+    if choice is not DeviceChoice.cpu:
+        problem = diagnose(facts)
+        if facts.present and problem is None:
+            result = probe()
+            problem = None if result["works"] else f"the GPU does not work: {result['error']}"
+        if problem and (facts.present or choice is DeviceChoice.gpu):
+            raise DeviceError(f"{problem}; --device cpu would train on the CPU")
+        if problem and require_fast_kernel:
+            raise DeviceError(f"--require-fast-kernel: {problem}")
+        if problem:
+            print(f"warning: training on the CPU: {problem}", file=sys.stderr)
+    on_gpu = facts.present
+    if not on_gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    else:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    prepare_tensorflow()
+    build = tf.sysconfig.get_build_info()
+    return {
+        "type": "gpu" if on_gpu else "cpu",
+        "name": facts.names[0] if on_gpu else _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "compute_capability": facts.compute_capabilities[0] if on_gpu else None,
+        "memory_bytes": facts.memory_bytes[0] if on_gpu else None,
+        "driver": facts.driver if on_gpu else None,
+        "cuda": build.get("cuda_version") if on_gpu else None,
+        "cudnn": build.get("cudnn_version") if on_gpu else None,
+        "tf32": False,
+    }
+
+
+def kernel(device: dict[str, Any], architecture: str, activation: str) -> str:
+    """The kernel that runs the recurrence: `cudnn`, or `while_loop`, TensorFlow's own loop over time steps."""
+    return "cudnn" if device["type"] == "gpu" and architecture == "lstm" and activation == "tanh" else "while_loop"
+
+
+def check() -> dict[str, Any]:
+    """Everything that `sentiment-job check` tells, as JSON values. `works` is null where no GPU is present."""
+    facts = collect()
+    problem = diagnose(facts)
+    result: dict[str, Any] = {"works": None} | asdict(facts) | {"problem": problem}
+    if facts.present:
+        result |= {"works": False} if problem else probe()
+        result["problem"] = problem or result.get("error")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    build = tf.sysconfig.get_build_info()
+    result["tensorflow"] = tf.__version__
+    result["built_for"] = {
+        "cuda": build.get("cuda_version"), "cudnn": build.get("cudnn_version"),
+        "compute_capabilities": build.get("cuda_compute_capabilities", []),
+    }
+    return result
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    print(json.dumps(_run_probe()))

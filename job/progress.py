@@ -1,0 +1,161 @@
+"""What a person or a log collector sees while the job runs: a live display, plain lines, or JSON lines. All on stderr."""
+
+import json
+import sys
+import time
+from dataclasses import asdict, is_dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from job.config import LogFormat
+
+
+class StepView(Protocol):
+    """What a display needs to know after a step."""
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+    accuracy: float
+    tokens_per_second: float
+
+
+class Reporter:
+    """Plain text: one line for what happens, one line an epoch."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+    def message(self, text: str) -> None:
+        """Something worth a line."""
+        print(text, file=sys.stderr, flush=True)
+
+    def start(self, architecture: str, seed: int, epochs: int) -> None:
+        """Training of one network begins."""
+        self._name, self._epochs = f"{architecture} seed {seed}", epochs
+
+    def step(self, view: StepView) -> None:
+        """After every training step."""
+
+    def epoch(self, epoch: Any) -> None:
+        """After every epoch, with its line of the history."""
+        self.message(f"{self._name}: {describe(epoch, self._epochs)}")
+
+
+def describe(epoch: Any, epochs: int) -> str:
+    """An epoch's figures in one line."""
+    text = f"epoch {epoch.epoch}/{epochs}, loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}"
+    if epoch.validation_loss is not None:
+        text += f", validation loss {epoch.validation_loss:.4f}, validation accuracy {epoch.validation_accuracy:.4f}"
+    return f"{text}, {epoch.tokens_per_second:,.0f} tokens/s, {epoch.seconds:.1f} s"
+
+
+class JsonReporter(Reporter):
+    """One JSON object a line: `time` (Unix seconds), `event`, and what belongs to it."""
+
+    def _line(self, event: str, **values: Any) -> None:
+        print(json.dumps({"time": round(time.time(), 3), "event": event} | values), file=sys.stderr, flush=True)
+
+    def message(self, text: str) -> None:
+        self._line("message", message=text)
+
+    def start(self, architecture: str, seed: int, epochs: int) -> None:
+        self._run = {"architecture": str(architecture), "seed": seed}
+        self._line("start", **self._run, epochs=epochs)
+
+    def epoch(self, epoch: Any) -> None:
+        assert is_dataclass(epoch) and not isinstance(epoch, type)
+        self._line("epoch", **self._run, **asdict(epoch))
+
+
+class LiveReporter(Reporter):
+    """A progress bar that is redrawn, above it a line an epoch."""
+
+    def __enter__(self) -> Self:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"), TimeRemainingColumn(),
+            console=Console(stderr=True), transient=True,
+        )
+        self._bar.start()
+        self._task: Any = None
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def message(self, text: str) -> None:
+        self._bar.console.print(text, highlight=False, markup=False)
+
+    def start(self, architecture: str, seed: int, epochs: int) -> None:
+        super().start(architecture, seed, epochs)
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(self._name, total=None, figures="compiling")
+
+    def step(self, view: StepView) -> None:
+        self._bar.update(
+            self._task,
+            total=self._epochs * view.steps,
+            completed=(view.epoch - 1) * view.steps + view.step,
+            description=f"{self._name}, epoch {view.epoch}/{self._epochs}",
+            figures=f"loss {view.loss:.4f}  accuracy {view.accuracy:.4f}  {view.tokens_per_second:,.0f} tokens/s",
+        )
+
+
+def make_reporter(log_format: LogFormat) -> Reporter:
+    """The reporter of a format; `auto` draws only on a terminal."""
+    if log_format is LogFormat.json:
+        return JsonReporter()
+    if log_format is LogFormat.auto and sys.stderr.isatty():
+        return LiveReporter()
+    return Reporter()
+
+
+def print_summary(metrics: dict[str, Any], folder: str) -> None:
+    """The closing table, on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=110)
+    table = Table("network", "seeds", "test accuracy", "test loss", "AUC", "s a seed", "tokens/s")
+    for name, entry in metrics["architectures"].items():
+        runs = [run for run in entry["runs"] if run["status"] == "finished"]
+        lost = len(entry["runs"]) - len(runs)
+        seeds = f"{len(runs)}" + (f" ({lost} diverged)" if lost else "")
+        if not runs:
+            table.add_row(name, seeds, "–", "–", "–", "–", "–")
+            continue
+        summary = entry["summary"]["test_accuracy"]
+        spread = f" ± {summary['sd']:.4f}" if summary["sd"] is not None else ""
+
+        def mean(values: list[float]) -> float:
+            return sum(values) / len(values)
+
+        table.add_row(
+            name, seeds, f"{summary['mean']:.4f}{spread}", f"{mean([run['test']['loss'] for run in runs]):.4f}",
+            f"{mean([run['test']['auc'] for run in runs]):.4f}", f"{mean([run['seconds'] for run in runs]):.1f}",
+            f"{mean([run['tokens_per_second'] for run in runs]):,.0f}",
+        )
+    console.print(table)
+    reproduction = metrics.get("reproduction")
+    if reproduction:
+        published = Table("network", "figure", "published", "measured (mean ± sd)")
+        for name in metrics["architectures"]:
+            for part in ("train", "test"):
+                for key in ("loss", "accuracy"):
+                    value = reproduction[name]["measured"][part][key]
+                    spread = f" ± {value['sd']:.4f}" if value["sd"] is not None else ""
+                    shown = f"{value['mean']:.4f}{spread}" if value["mean"] is not None else "–"
+                    published.add_row(name, f"{part} {key}", f"{reproduction[name]['published'][part][key]:.4f}", shown)
+        console.print(published)
+        console.print(reproduction["sentence"], highlight=False)
+    console.print(f"Results: {folder}", highlight=False, soft_wrap=True)

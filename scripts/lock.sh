@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Makes the hash locks in scripts/locks/ again from pyproject.toml: cpu.txt, gpu.txt and test.txt (which adds the
+# tools to build and test). One lock serves Python 3.11 to 3.13 on every platform; none names a registry.
+# `scripts/lock.sh --upgrade` takes newer releases; without it, what is locked stays as it is.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+tool=$(mktemp -d)
+trap 'rm -rf "$tool"' EXIT
+python3 -m venv "$tool"
+"$tool/bin/python" -m pip install --quiet 'uv==0.13.9'
+lock() {
+  local name=$1
+  shift
+  "$tool/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+    --no-annotate --no-header "$@" pyproject.toml --output-file "scripts/locks/$name.txt"
+}
+lock cpu --extra cpu "$@"
+# The same versions everywhere: what the tests have seen is what the GPU image runs.
+lock gpu --extra gpu --constraint scripts/locks/cpu.txt "$@"
+lock test --extra test --constraint scripts/locks/cpu.txt "$@"
+grep -c '^[a-z]' scripts/locks/*.txt

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Runs the tests (any pytest argument may follow). Makes .venv with the test tools first when it is missing or stale.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+make_environment test
+cd "$repository"
+exec "$venv/bin/python" -m pytest "$@"
