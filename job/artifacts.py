@@ -40,7 +40,9 @@ def _explained(path: Path) -> Iterator[None]:
         ) from None
     except OSError as error:
         kind = OutputError if error.errno == 30 else InputOutputError  # 30: a read-only file system
-        raise kind(f"{path}: writing failed ({error.strerror or error}); what was finished before is intact, mend this and run again") from None
+        raise kind(
+            f"{path}: writing failed ({error.strerror or error}); what was finished before is intact, mend this and run again"
+        ) from None
 
 
 def write(path: Path, content: bytes) -> None:
@@ -128,7 +130,9 @@ class Output:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise ConfigurationError(f"{path}: cannot be read as a run's file ({error}); choose another --output, or --fresh to discard it") from None
+            raise ConfigurationError(
+                f"{path}: cannot be read as a run's file ({error}); choose another --output, or --fresh to discard it"
+            ) from None
         if not isinstance(value, dict):
             raise ConfigurationError(f"{path}: expected a JSON object; choose another --output, or --fresh to discard it")
         return value
@@ -157,7 +161,11 @@ class Output:
         arrays = {"probabilities": result.probabilities}
         for number, weight in enumerate(result.weights or []):
             arrays[f"weight-{number:03}"] = np.ascontiguousarray(weight)
-        notes = {"record": json.dumps(result.record), "history": json.dumps(result.history), "has_weights": str(result.weights is not None)}
+        notes = {
+            "record": json.dumps(result.record),
+            "history": json.dumps(result.history),
+            "has_weights": str(result.weights is not None),
+        }
         content = save(arrays, notes)
         # The content's hash is in the name: a damaged file is recognised and its run trained again.
         digest = hashlib.sha256(content).hexdigest()[:16]
@@ -176,7 +184,9 @@ class Output:
                 notes = file.metadata()
                 names = sorted(name for name in file.keys() if name.startswith("weight-"))  # noqa: SIM118 (no dict)
                 weights = [file.get_tensor(name) for name in names] if notes["has_weights"] == "True" else None
-                return Result(json.loads(notes["record"]), json.loads(notes["history"]), file.get_tensor("probabilities"), weights)
+                return Result(
+                    json.loads(notes["record"]), json.loads(notes["history"]), file.get_tensor("probabilities"), weights
+                )
         return None
 
     def finish(
@@ -261,7 +271,10 @@ class Output:
         rows: dict[int, list[dict[str, Any]]] = {}
         with (self.folder / architecture / "history.csv").open(newline="") as stream:
             for row in csv.DictReader(stream):
-                typed = {key: (int(value) if key in ("seed", "epoch") else float(value) if value else None) for key, value in row.items()}
+                typed = {
+                    key: (int(value) if key in ("seed", "epoch") else float(value) if value else None)
+                    for key, value in row.items()
+                }
                 rows.setdefault(int(row["seed"]), []).append(typed)
         return rows
 

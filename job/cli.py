@@ -25,11 +25,22 @@ def _root() -> None:
     """Train a SimpleRNN and an LSTM on text sentiment, and report honestly how they compare."""
 
 
-Cache = Annotated[Path | None, typer.Option(envvar="JOB_CACHE", help="Folder for downloads and encoded data [default: the user's cache folder].")]
-Data = Annotated[str | None, typer.Option(envvar="JOB_DATA", help="embedded, imdb, or the path of labelled texts [default: by preset].")]
-TextColumn = Annotated[str | None, typer.Option(envvar="JOB_TEXT_COLUMN", help="Column of the text, where its name is unusual.")]
-LabelColumn = Annotated[str | None, typer.Option(envvar="JOB_LABEL_COLUMN", help="Column of the label, where its name is unusual.")]
-Distance = Annotated[int | None, typer.Option(envvar="JOB_DISTANCE", help="Tokens between the two clues of the embedded corpus [default: 6].")]
+Cache = Annotated[
+    Path | None,
+    typer.Option(envvar="JOB_CACHE", help="Folder for downloads and encoded data [default: the user's cache folder]."),
+]
+Data = Annotated[
+    str | None, typer.Option(envvar="JOB_DATA", help="embedded, imdb, or the path of labelled texts [default: by preset].")
+]
+TextColumn = Annotated[
+    str | None, typer.Option(envvar="JOB_TEXT_COLUMN", help="Column of the text, where its name is unusual.")
+]
+LabelColumn = Annotated[
+    str | None, typer.Option(envvar="JOB_LABEL_COLUMN", help="Column of the label, where its name is unusual.")
+]
+Distance = Annotated[
+    int | None, typer.Option(envvar="JOB_DISTANCE", help="Tokens between the two clues of the embedded corpus [default: 10].")
+]
 
 
 def _cache(folder: Path | None) -> Path:
@@ -44,23 +55,51 @@ def _cache(folder: Path | None) -> Path:
 def train(
     output: Annotated[Path, typer.Option(envvar="JOB_OUTPUT", help="Folder for the results.")] = Path("./output"),
     cache: Cache = None,
-    preset: Annotated[PresetName, typer.Option(envvar="JOB_PRESET", help="Recipe: quickstart (embedded data, a minute), seed (the tutorial's, to the letter) or standard.")] = PresetName.standard,
+    preset: Annotated[
+        PresetName,
+        typer.Option(
+            envvar="JOB_PRESET",
+            help="Recipe: quickstart (embedded data, a minute), seed (the tutorial's, to the letter) or standard.",
+        ),
+    ] = PresetName.standard,
     data: Data = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     distance: Distance = None,
-    architecture: Annotated[list[Architecture] | None, typer.Option(envvar="JOB_ARCHITECTURE", help="Network to train; may be repeated [default: both].")] = None,
+    architecture: Annotated[
+        list[Architecture] | None,
+        typer.Option(envvar="JOB_ARCHITECTURE", help="Network to train; may be repeated [default: both]."),
+    ] = None,
     seeds: Annotated[int, typer.Option(envvar="JOB_SEEDS", help="Train with the seeds 0 to N-1.")] = 1,
-    device: Annotated[DeviceChoice, typer.Option(envvar="JOB_DEVICE", help="Where to compute; auto takes a GPU where one is present.")] = DeviceChoice.auto,
-    require_fast_kernel: Annotated[bool, typer.Option("--require-fast-kernel", envvar="JOB_REQUIRE_FAST_KERNEL", help="End with 69 where a network would run on a slow kernel.")] = False,
+    device: Annotated[
+        DeviceChoice, typer.Option(envvar="JOB_DEVICE", help="Where to compute; auto takes a GPU where one is present.")
+    ] = DeviceChoice.auto,
+    require_fast_kernel: Annotated[
+        bool,
+        typer.Option(
+            "--require-fast-kernel",
+            envvar="JOB_REQUIRE_FAST_KERNEL",
+            help="End with 69 where a network would run on a slow kernel.",
+        ),
+    ] = False,
     epochs: Annotated[int | None, typer.Option(envvar="JOB_EPOCHS", help="Passes over the training texts at most.")] = None,
     batch_size: Annotated[int | None, typer.Option(envvar="JOB_BATCH_SIZE", help="Texts a step.")] = None,
     units: Annotated[int | None, typer.Option(envvar="JOB_UNITS", help="Width of the recurrent layer.")] = None,
-    vocabulary_size: Annotated[int | None, typer.Option(envvar="JOB_VOCABULARY_SIZE", help="Token ids, the four special ones included.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(envvar="JOB_MAX_TOKENS", help="Tokens read of a text: its last ones.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(envvar="JOB_LEARNING_RATE", help="The highest of the schedule.")] = None,
-    log_format: Annotated[LogFormat, typer.Option(envvar="JOB_LOG_FORMAT", help="auto draws a progress bar on a terminal.")] = LogFormat.auto,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and the plan; train nothing.")] = False,
+    vocabulary_size: Annotated[
+        int | None, typer.Option(envvar="JOB_VOCABULARY_SIZE", help="Token ids, the four special ones included.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(envvar="JOB_MAX_TOKENS", help="Tokens read of a text: its last ones.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(envvar="JOB_LEARNING_RATE", help="The highest of the schedule.")
+    ] = None,
+    log_format: Annotated[
+        LogFormat, typer.Option(envvar="JOB_LOG_FORMAT", help="auto draws a progress bar on a terminal.")
+    ] = LogFormat.auto,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved configuration and the plan; train nothing.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard an unfinished run instead of continuing it.")] = False,
 ) -> None:
     """The job: train, evaluate, write the results."""
@@ -79,8 +118,12 @@ def train(
         device=device,
         require_fast_kernel=require_fast_kernel,
         overrides={
-            "epochs": epochs, "batch_size": batch_size, "units": units, "vocabulary_size": vocabulary_size,
-            "max_tokens": max_tokens, "learning_rate": learning_rate,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "units": units,
+            "vocabulary_size": vocabulary_size,
+            "max_tokens": max_tokens,
+            "learning_rate": learning_rate,
         },
     )
     from job import run
@@ -116,7 +159,9 @@ def check(
         for key, value in facts.items():
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
             if isinstance(value, dict):
-                shown = ", ".join(f"{name} {', '.join(each) if isinstance(each, list) else each}" for name, each in value.items() if each)
+                shown = ", ".join(
+                    f"{name} {', '.join(each) if isinstance(each, list) else each}" for name, each in value.items() if each
+                )
             typer.echo(f"{key.replace('_', ' ')}: {'–' if shown in (None, '') else shown}")
     broken = facts["works"] is False
     if broken or (require_gpu and not facts["works"]):
@@ -197,7 +242,9 @@ def run_command_line() -> int:
     except ModuleNotFoundError as error:
         if error.name != "tensorflow":
             raise
-        missing = MissingInputError("TensorFlow is not installed; use scripts/train.sh, which installs it, or `pip install 'sentiment-job[cpu]'`")
+        missing = MissingInputError(
+            "TensorFlow is not installed; use scripts/train.sh, which installs it, or `pip install 'sentiment-job[cpu]'`"
+        )
         return _fail(str(missing), missing.exit_code)
     except BrokenPipeError:
         # The reader of our output has gone; the interpreter must not complain of it once more at its end.

@@ -6,6 +6,9 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,14 @@ from job.errors import DeviceError
 
 # What TensorFlow 2.21 opens by these names; the driver's own libcuda comes first.
 LIBRARIES = (
-    "libcuda.so.1", "libcudart.so.12", "libcublas.so.12", "libcublasLt.so.12", "libcufft.so.11",
-    "libcusolver.so.11", "libcusparse.so.12", "libcudnn.so.9",
+    "libcuda.so.1",
+    "libcudart.so.12",
+    "libcublas.so.12",
+    "libcublasLt.so.12",
+    "libcufft.so.11",
+    "libcusolver.so.11",
+    "libcusparse.so.12",
+    "libcudnn.so.9",
 )
 _OLDEST_DRIVER = 525
 _PROBE_SECONDS = 300
@@ -78,7 +87,9 @@ def collect() -> Facts:
                 "driver": str(pynvml.nvmlSystemGetDriverVersion()),
                 "driver_cuda": f"{cuda // 1000}.{cuda % 1000 // 10}",
                 "names": [str(pynvml.nvmlDeviceGetName(handle)) for handle in handles],
-                "compute_capabilities": [".".join(map(str, pynvml.nvmlDeviceGetCudaComputeCapability(handle))) for handle in handles],
+                "compute_capabilities": [
+                    ".".join(map(str, pynvml.nvmlDeviceGetCudaComputeCapability(handle))) for handle in handles
+                ],
                 "memory_bytes": [int(pynvml.nvmlDeviceGetMemoryInfo(handle).total) for handle in handles],
             }
         finally:
@@ -108,9 +119,13 @@ def diagnose(facts: Facts) -> str | None:
         return f"a GPU is present, but these libraries are missing: {', '.join(facts.missing_libraries)}; install the GPU lock (scripts/locks/gpu.txt)"
     for name, capability in zip(facts.names, facts.compute_capabilities, strict=False):
         if int(capability.split(".")[0]) >= 10:
-            return f"{name} (compute capability {capability}) is newer than TensorFlow 2.21 supports (up to 9.x); use an older GPU"
+            return (
+                f"{name} (compute capability {capability}) is newer than TensorFlow 2.21 supports (up to 9.x); use an older GPU"
+            )
         if int(capability.split(".")[0]) < 6:
-            return f"{name} (compute capability {capability}) is older than TensorFlow 2.21 supports (from 6.0); use a newer GPU"
+            return (
+                f"{name} (compute capability {capability}) is older than TensorFlow 2.21 supports (from 6.0); use a newer GPU"
+            )
     return None
 
 
@@ -120,9 +135,13 @@ def probe() -> dict[str, Any]:
     A GPU that is listed can still fail at its first kernel, and then it often ends the process.
     """
     command = [sys.executable, "-m", "job.device"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    }
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS, env=environment, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_PROBE_SECONDS, env=environment, stdin=subprocess.DEVNULL
+        )
     except subprocess.TimeoutExpired:
         return {"works": False, "error": f"the first kernels took more than {_PROBE_SECONDS} s"}
     try:
@@ -157,8 +176,55 @@ def _run_probe() -> dict[str, Any]:
         results.append(np.concatenate([np.ravel(value) for value in (product / 16.0, loss, *gradients)]))
     difference = float(np.max(np.abs(results[0] - results[1])))
     if not difference < _TOLERANCE:
-        return {"works": False, "error": f"its results differ from the CPU's by {difference:.3g}; at most {_TOLERANCE} is rounding"}
+        return {
+            "works": False,
+            "error": f"its results differ from the CPU's by {difference:.3g}; at most {_TOLERANCE} is rounding",
+        }
     return {"works": True, "largest_difference": difference}
+
+
+# Lines that TensorFlow prints at every start and that tell a user nothing.
+_NOISE = (
+    b"All log messages before absl::InitializeLog()",
+    b"oneDNN custom operations are on",
+    b"oneDNN supports DT_BOOL only on platforms with AVX-512",  # printed on platforms with AVX-512, too
+    b"This TensorFlow binary is optimized to use available CPU instructions",
+    b"To enable the following instructions",
+    b"Unable to register cu",  # the CUDA libraries' factories, registered twice: tensorflow issue 62075
+    b"computation placer already registered",
+    b"Could not find cuda drivers on your machine",
+    b"failed call to cuInit: INTERNAL: CUDA error: Failed call to cuInit: UNKNOWN ERROR (303)",
+    b"no CUDA-capable device is detected",
+)
+
+
+@contextmanager
+def _without_noise() -> Iterator[None]:
+    """Keeps what native code writes on standard error, and passes on all but the known noise when it is done."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as captured:
+        original = os.dup(2)
+        os.dup2(captured.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(original, 2)
+            os.close(original)
+            captured.seek(0)
+            for line in captured:
+                if not any(noise in line for noise in _NOISE):
+                    os.write(2, line)
+
+
+def _import_tensorflow() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _without_noise():
+        import tensorflow as tf
+
+        # The first transposed mask makes oneDNN complain, once a process: here, and not amid the progress.
+        prepare_tensorflow()
+        with tf.device("/CPU:0"):
+            tf.function(lambda mask: tf.transpose(mask))(tf.zeros([2, 3], tf.bool))
 
 
 def prepare_tensorflow() -> None:
@@ -197,10 +263,9 @@ def select(choice: DeviceChoice, require_fast_kernel: bool) -> dict[str, Any]:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     else:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    _import_tensorflow()
     import tensorflow as tf
 
-    prepare_tensorflow()
     build = tf.sysconfig.get_build_info()
     return {
         "type": "gpu" if on_gpu else "cpu",
@@ -228,13 +293,14 @@ def check() -> dict[str, Any]:
     if facts.present:
         result |= {"works": False} if problem else probe()
         result["problem"] = problem or result.get("error")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    _import_tensorflow()
     import tensorflow as tf
 
     build = tf.sysconfig.get_build_info()
     result["tensorflow"] = tf.__version__
     result["built_for"] = {
-        "cuda": build.get("cuda_version"), "cudnn": build.get("cudnn_version"),
+        "cuda": build.get("cuda_version"),
+        "cudnn": build.get("cudnn_version"),
         "compute_capabilities": build.get("cuda_compute_capabilities", []),
     }
     return result

@@ -107,7 +107,6 @@ def optimizer(values: Hyperparameters, steps: int) -> keras.optimizers.Optimizer
     return cls(learning_rate=rate, global_clipnorm=values.clip_norm or None)
 
 
-
 def make_predict(network: keras.Model, values: Hyperparameters) -> Callable[[NDArray[np.int32]], NDArray[np.float32]]:
     """A function from token ids <int32>[batch, length] to probabilities <float32>[batch] of being positive."""
 

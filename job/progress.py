@@ -13,12 +13,23 @@ from job.config import LogFormat
 class StepView(Protocol):
     """What a display needs to know after a step."""
 
-    epoch: int
-    step: int
-    steps: int
-    loss: float
-    accuracy: float
-    tokens_per_second: float
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def loss(self) -> float: ...
+
+    @property
+    def accuracy(self) -> float: ...
+
+    @property
+    def tokens_per_second(self) -> float: ...
 
 
 class Reporter:
@@ -80,8 +91,12 @@ class LiveReporter(Reporter):
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"), TimeRemainingColumn(),
-            console=Console(stderr=True), transient=True,
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
         )
         self._bar.start()
         self._task: Any = None
@@ -141,8 +156,12 @@ def print_summary(metrics: dict[str, Any], folder: str) -> None:
             return sum(values) / len(values)
 
         table.add_row(
-            name, seeds, f"{summary['mean']:.4f}{spread}", f"{mean([run['test']['loss'] for run in runs]):.4f}",
-            f"{mean([run['test']['auc'] for run in runs]):.4f}", f"{mean([run['seconds'] for run in runs]):.1f}",
+            name,
+            seeds,
+            f"{summary['mean']:.4f}{spread}",
+            f"{mean([run['test']['loss'] for run in runs]):.4f}",
+            f"{mean([run['test']['auc'] for run in runs]):.4f}",
+            f"{mean([run['seconds'] for run in runs]):.1f}",
             f"{mean([run['tokens_per_second'] for run in runs]):,.0f}",
         )
     console.print(table)

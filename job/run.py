@@ -40,7 +40,11 @@ def plan(configuration: Configuration) -> dict[str, Any]:
         "output": str(configuration.output),
         "cache": str(source.cache),
         "hyperparameters": {str(name): asdict(values) for name, values in configuration.hyperparameters.items()},
-        "trainings": [{"architecture": str(name), "seed": seed} for name in configuration.hyperparameters for seed in range(configuration.seeds)],
+        "trainings": [
+            {"architecture": str(name), "seed": seed}
+            for name in configuration.hyperparameters
+            for seed in range(configuration.seeds)
+        ],
     }
 
 
@@ -67,7 +71,9 @@ def train(configuration: Configuration, reporter: Reporter, fresh: bool) -> dict
     kernels = {name: devices.kernel(device, name, values.activation) for name, values in configuration.hyperparameters.items()}
     slow = [str(name) for name, kernel in kernels.items() if kernel == "while_loop"]
     if configuration.require_fast_kernel and slow:
-        raise DeviceError(f"--require-fast-kernel: {' and '.join(slow)} would run in TensorFlow's loop over time steps on this {device['type']}; leave the option out to train so")
+        raise DeviceError(
+            f"--require-fast-kernel: {' and '.join(slow)} would run in TensorFlow's loop over time steps on this {device['type']}; leave the option out to train so"
+        )
     run = {
         "version": job.__version__,
         "state": "training",
@@ -107,11 +113,15 @@ def _finished(output: Output, identity: dict[str, Any], fresh: bool) -> dict[tup
     if there != identity:
         what = _difference(there, identity)
         mend = "choose another --output" + ("" if metrics else ", or pass --fresh to discard the unfinished run")
-        raise ConfigurationError(f"{output.folder} holds {'a finished' if metrics else 'an unfinished'} run of another configuration ({what}); {mend}")
+        raise ConfigurationError(
+            f"{output.folder} holds {'a finished' if metrics else 'an unfinished'} run of another configuration ({what}); {mend}"
+        )
     if metrics is None:
         return None
     if fresh:
-        raise ConfigurationError(f"{output.folder}: --fresh discards unfinished runs only, and this one is finished; choose another --output, or remove the folder")
+        raise ConfigurationError(
+            f"{output.folder}: --fresh discards unfinished runs only, and this one is finished; choose another --output, or remove the folder"
+        )
     predictions = output.read_predictions()
     results = {}
     for name, entry in metrics["architectures"].items():
@@ -148,12 +158,20 @@ def _reviews(corpus: Corpus, values: Hyperparameters) -> tuple[NDArray[np.int64]
     train, validation = corpus.split_validation(values.validation_share)
     for name, indices in (("training", train), ("validation", validation)):
         if len(set(corpus.labels[indices].tolist())) < 2:
-            raise DataError(f"{corpus.name}: the {name} part ({len(indices)} reviews) does not hold both classes; more reviews are needed")
+            raise DataError(
+                f"{corpus.name}: the {name} part ({len(indices)} reviews) does not hold both classes; more reviews are needed"
+            )
     return train, validation, corpus.part("test")
 
 
 def _train_one(
-    configuration: Configuration, corpus: Corpus, name: Architecture, seed: int, device: dict[str, Any], kernel: str, reporter: Reporter
+    configuration: Configuration,
+    corpus: Corpus,
+    name: Architecture,
+    seed: int,
+    device: dict[str, Any],
+    kernel: str,
+    reporter: Reporter,
 ) -> Result:
     """Trains one network of one seed and scores it; the test reviews are used once, at the end."""
     from job import models, training
@@ -241,17 +259,27 @@ def _best_seed(results: dict[int, Result]) -> int | None:
 
 
 def _finish(
-    configuration: Configuration, corpus: Corpus, output: Output, run: dict[str, Any], results: dict[str, dict[int, Result]], reporter: Reporter
+    configuration: Configuration,
+    corpus: Corpus,
+    output: Output,
+    run: dict[str, Any],
+    results: dict[str, dict[int, Result]],
+    reporter: Reporter,
 ) -> dict[str, Any]:
     from job import models
 
-    architectures, networks = {}, {}
+    architectures: dict[str, Any] = {}
+    networks: dict[str, Any] = {}
     for name, values in configuration.hyperparameters.items():
         runs = results[name]
         best = _best_seed(runs)
         records = [runs[seed].record for seed in sorted(runs)]
         accuracies = [record["test"]["accuracy"] for record in records if record["test"]]
-        architectures[str(name)] = {"best_seed": best, "runs": records, "summary": {"test_accuracy": evaluation.summarize(accuracies)}}
+        architectures[str(name)] = {
+            "best_seed": best,
+            "runs": records,
+            "summary": {"test_accuracy": evaluation.summarize(accuracies)},
+        }
         networks[str(name)] = None
         # Without weights here, the best seed's are those of the model that the finished run left.
         if best is not None and runs[best].weights is not None:
@@ -279,11 +307,15 @@ def _finish(
     }
     lost = [name for name, entry in architectures.items() if entry["best_seed"] is None]
     if lost:
-        raise DivergedError(f"every run of {' and '.join(lost)} diverged ({results[lost[0]][0].record['diverged']}); lower --learning-rate and pass --fresh")
+        raise DivergedError(
+            f"every run of {' and '.join(lost)} diverged ({results[lost[0]][0].record['diverged']}); lower --learning-rate and pass --fresh"
+        )
     check_schema(metrics)
     extra: dict[str, Any] = {"vocabulary.json": corpus.words}
     if seed_preset:
-        extra["word_index.json"] = _used_word_index(corpus, parts, next(iter(configuration.hyperparameters.values())).vocabulary_size)
+        extra["word_index.json"] = _used_word_index(
+            corpus, parts, next(iter(configuration.hyperparameters.values())).vocabulary_size
+        )
     reporter.message(f"peak memory {peak_memory_bytes() / 2**20:,.0f} MiB")
     output.finish(metrics, run, corpus.labels[parts[2]], networks, results, extra)
     return metrics
@@ -321,7 +353,9 @@ def _tensorflow() -> str:
             return name
         except metadata.PackageNotFoundError:
             continue
-    raise MissingInputError("TensorFlow is not installed; run scripts/train.sh, which installs it, or `pip install 'sentiment-job[cpu]'`")
+    raise MissingInputError(
+        "TensorFlow is not installed; run scripts/train.sh, which installs it, or `pip install 'sentiment-job[cpu]'`"
+    )
 
 
 def _revision() -> str | None:
@@ -330,7 +364,12 @@ def _revision() -> str | None:
     if not (folder / ".git").exists():
         return None
     try:
-        done = subprocess.run(["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None

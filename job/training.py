@@ -111,7 +111,14 @@ def train(
             tokens += int(np.count_nonzero(batch.tokens))
             rate = tokens / (time.perf_counter() - started)
             on_step(
-                Progress(epoch=epoch, step=step, steps=steps, loss=total_loss / reviews, accuracy=correct / reviews, tokens_per_second=rate)
+                Progress(
+                    epoch=epoch,
+                    step=step,
+                    steps=steps,
+                    loss=total_loss / reviews,
+                    accuracy=correct / reviews,
+                    tokens_per_second=rate,
+                )
             )
         elapsed = time.perf_counter() - started
         seconds, tokens_seen = seconds + elapsed, tokens_seen + tokens

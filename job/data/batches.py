@@ -50,7 +50,9 @@ def evaluation_order(lengths: NDArray[np.int64], batch_size: int) -> list[NDArra
     return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
 
 
-def assemble(corpus: Corpus, indices: NDArray[np.int64], vocabulary_size: int, max_tokens: int, length: int | None = None) -> Batch:
+def assemble(
+    corpus: Corpus, indices: NDArray[np.int64], vocabulary_size: int, max_tokens: int, length: int | None = None
+) -> Batch:
     """Gathers reviews into one padded batch.
 
     Args:
@@ -65,7 +67,12 @@ def assemble(corpus: Corpus, indices: NDArray[np.int64], vocabulary_size: int, m
 
 
 def batches(
-    corpus: Corpus, indices: NDArray[np.int64], order: list[NDArray[np.int64]], vocabulary_size: int, max_tokens: int, length: int | None = None
+    corpus: Corpus,
+    indices: NDArray[np.int64],
+    order: list[NDArray[np.int64]],
+    vocabulary_size: int,
+    max_tokens: int,
+    length: int | None = None,
 ) -> Iterator[Batch]:
     """Assembles the batches of an order over `indices`."""
     for places in order:

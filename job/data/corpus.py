@@ -94,15 +94,20 @@ def load(source: DataSource) -> Corpus:
         except OSError:
             # A cache that cannot be written is no reason not to train: it is only for speed.
             folder = Path(tempfile.mkdtemp(prefix="sentiment-job-")) / key
-            print(f"warning: the cache {source.cache} cannot be written, so the data are encoded anew in {folder.parent}", file=sys.stderr)
+            print(
+                f"warning: the cache {source.cache} cannot be written, so the data are encoded anew in {folder.parent}",
+                file=sys.stderr,
+            )
             staging = folder.with_name("staging")
             staging.mkdir()
         try:
-            _encode(name, rows(), staging)
+            _encode(name, str(path or name), rows(), staging)
             os.replace(staging, folder)
         except OSError as error:
             if not (folder / "corpus.json").exists():
-                raise InputOutputError(f"{folder.parent}: writing encoded data failed ({error.strerror or error}); free some space or name another folder with --cache") from None
+                raise InputOutputError(
+                    f"{folder.parent}: writing encoded data failed ({error.strerror or error}); free some space or name another folder with --cache"
+                ) from None
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     return _map(folder)
@@ -110,8 +115,16 @@ def load(source: DataSource) -> Corpus:
 
 def _open(source: DataSource) -> tuple[str, Path | None, Any]:
     if source.name == "embedded":
-        return f"embedded, distance {source.distance}", None, lambda: _encode_texts(
-            "embedded", (sources.Row(text, label, number, part) for number, (text, label, part) in enumerate(embedded.reviews(source.distance), 1))
+        return (
+            f"embedded, distance {source.distance}",
+            None,
+            lambda: _encode_texts(
+                "embedded",
+                (
+                    sources.Row(text, label, number, part)
+                    for number, (text, label, part) in enumerate(embedded.reviews(source.distance), 1)
+                ),
+            ),
         )
     path = Path(source.name)
     if source.name == "imdb":
@@ -139,21 +152,29 @@ def fetch_imdb(cache: Path) -> Path:
         if not target.exists():
             fetch(keras_imdb.URL + name, target, algorithm, sums[name], otherwise)
         elif checksum(target, algorithm) != sums[name]:
-            raise DataError(f"{target}: is not Keras's file (its {algorithm} is not {sums[name]}); remove it, or name it with --data {target}")
+            raise DataError(
+                f"{target}: is not Keras's file (its {algorithm} is not {sums[name]}); remove it, or name it with --data {target}"
+            )
     return path
 
 
 def _stamp(source: DataSource, path: Path | None) -> list[Any]:
     """What tells that a source has changed, without reading it."""
     if path is None:
-        return [source.distance]
+        # The generator's own text: a cached corpus must not outlive a change of the program.
+        return [source.distance, checksum(Path(embedded.__file__), "sha256")]
     files = [path]
     if path.is_dir():
         files = sorted(path.rglob("*.txt"))
     elif path.suffix.lower() == ".npz":
         files = [path, path.with_name(keras_imdb.WORD_INDEX)]
     stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
-    return [str(path.resolve()), source.text_column, source.label_column, hashlib.sha256(json.dumps(stats).encode()).hexdigest()]
+    return [
+        str(path.resolve()),
+        source.text_column,
+        source.label_column,
+        hashlib.sha256(json.dumps(stats).encode()).hexdigest(),
+    ]
 
 
 @dataclass
@@ -208,7 +229,7 @@ def _encode_texts(name: str, rows: Iterable[sources.Row]) -> tuple[Iterator[_Enc
     return reviews(), finish
 
 
-def _encode(name: str, source: tuple[Iterator[_Encoded], Any], folder: Path) -> None:
+def _encode(name: str, shown: str, source: tuple[Iterator[_Encoded], Any], folder: Path) -> None:
     reviews, finish = source
     offsets, labels, parts, hashes = array("q", [0]), array("b"), array("b"), array("Q")
     counts = np.zeros(0, np.int64)
@@ -230,15 +251,22 @@ def _encode(name: str, source: tuple[Iterator[_Encoded], Any], folder: Path) -> 
             parts.append(("train", "test").index(part))
             hashes.append(review.hash)
     if not labels:
-        raise DataError(f"{name}: has no reviews")
+        raise DataError(f"{shown}: has no reviews")
     words, table, classes = finish(counts[: np.flatnonzero(counts)[-1] + 1] if counts.any() else counts[:0])
     values = np.array(classes, dtype=np.int8)[np.frombuffer(labels, np.int8)]
     sides = np.frombuffer(parts, np.int8)
     for number, side in enumerate(("training", "test")):
         if len(set(values[sides == number].tolist())) < 2:
-            raise DataError(f"{name}: the {side} part ({int((sides == number).sum())} of {len(values)} reviews) does not hold both classes; more reviews are needed")
+            raise DataError(
+                f"{shown}: the {side} part ({int((sides == number).sum())} of {len(values)} reviews) does not hold both classes; more reviews are needed"
+            )
     _write_tokens(folder, np.frombuffer(offsets, np.int64), table)
-    arrays = {"offsets": np.frombuffer(offsets, np.int64), "labels": values, "parts": sides, "hashes": np.frombuffer(hashes, np.uint64)}
+    arrays: dict[str, NDArray[Any]] = {
+        "offsets": np.frombuffer(offsets, np.int64),
+        "labels": values,
+        "parts": sides,
+        "hashes": np.frombuffer(hashes, np.uint64),
+    }
     for key, value in arrays.items():
         np.save(folder / f"{key}.npy", value)
     vocabulary = json.dumps(words)
@@ -271,7 +299,10 @@ def _write_tokens(folder: Path, offsets: NDArray[np.int64], table: NDArray[np.in
 def _map(folder: Path) -> Corpus:
     try:
         record = json.loads((folder / "corpus.json").read_text("utf-8"))
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r" if name == "tokens" else None, allow_pickle=False) for name in _ARRAYS}
+        arrays = {
+            name: np.load(folder / f"{name}.npy", mmap_mode="r" if name == "tokens" else None, allow_pickle=False)
+            for name in _ARRAYS
+        }
         words = json.loads((folder / "vocabulary.json").read_text("utf-8"))
         return Corpus(words=words, **arrays, **record)
     except (OSError, ValueError, TypeError) as error:

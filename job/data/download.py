@@ -38,7 +38,14 @@ def fetch(url: str, target: Path, algorithm: str, expected: str, otherwise: str)
         with (
             partial.open("wb") as stream,
             requests.get(url, stream=True, timeout=30) as response,
-            Progress(TextColumn(target.name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console, disable=not console.is_terminal) as bar,
+            Progress(
+                TextColumn(target.name),
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                console=console,
+                disable=not console.is_terminal,
+            ) as bar,
         ):
             response.raise_for_status()
             length = response.headers.get("Content-Length", "")
@@ -52,7 +59,9 @@ def fetch(url: str, target: Path, algorithm: str, expected: str, otherwise: str)
             stream.flush()
             os.fsync(stream.fileno())
         if digest.hexdigest() != expected:
-            raise TemporaryError(f"{url}: its {algorithm} is {digest.hexdigest()}, not {expected}: a broken download, or not the file; {otherwise}")
+            raise TemporaryError(
+                f"{url}: its {algorithm} is {digest.hexdigest()}, not {expected}: a broken download, or not the file; {otherwise}"
+            )
         os.replace(partial, target)
     except requests.RequestException as error:
         reason = type(error).__name__ + (f" {error.response.status_code}" if error.response is not None else "")
@@ -60,8 +69,12 @@ def fetch(url: str, target: Path, algorithm: str, expected: str, otherwise: str)
     except JobError:
         raise
     except PermissionError:
-        raise OutputError(f"{target.parent}: the cache cannot be written by this user; name another folder with --cache") from None
+        raise OutputError(
+            f"{target.parent}: the cache cannot be written by this user; name another folder with --cache"
+        ) from None
     except OSError as error:
-        raise InputOutputError(f"{target}: writing failed ({error.strerror or error}); free some space or name another folder with --cache") from None
+        raise InputOutputError(
+            f"{target}: writing failed ({error.strerror or error}); free some space or name another folder with --cache"
+        ) from None
     finally:
         partial.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 # Only random.Random.random() is promised to give the same numbers in every Python version:
 # https://docs.python.org/3/library/random.html#notes-on-reproducibility
 _SEED = 20_231_218
-TRAIN_REVIEWS = 4_000
+TRAIN_REVIEWS = 20_000
 TEST_REVIEWS = 2_000
 
 _VERBS = ["take", "read", "hear", "understand", "accept", "interpret"]
@@ -20,7 +20,7 @@ _MANNERS = [
     ["literally", "as it stands", "at face value", "word for word", "straight", "plainly"],
     ["backwards", "the other way round", "in reverse", "upside down", "ironically", "as its opposite"],
 ]
-_CLOSINGS = ["a {} film", "a {} picture", "simply {}", "it was {}", "i found it {}", "all in all {}"]
+_CLOSINGS = ["the film is {}", "the picture was {}", "simply {}", "it was {}", "i found it {}", "all in all {}"]
 _JUDGEMENTS = [
     ["awful", "terrible", "dreadful", "boring", "horrible", "miserable", "dull", "poor"],
     ["wonderful", "superb", "brilliant", "excellent", "delightful", "gripping", "lovely", "great"],

@@ -112,13 +112,17 @@ def read_reviews(path: Path, word_count: int) -> Iterator[tuple[np.ndarray[Any, 
                 # Handed over and dropped one by one: as Python lists the reviews are ten times their size as an array.
                 review, reviews[row] = reviews[row], None
                 if type(review) not in (list, np.ndarray):
-                    raise DataError(f"{path}, x_{part} row {row + 1}: expected a list of word ranks, not {type(review).__name__}")
+                    raise DataError(
+                        f"{path}, x_{part} row {row + 1}: expected a list of word ranks, not {type(review).__name__}"
+                    )
                 try:
                     ranks = np.asarray(review, dtype=np.int64) if len(review) else np.empty(0, np.int64)
                 except (TypeError, ValueError, OverflowError):
                     raise DataError(f"{path}, x_{part} row {row + 1}: expected word ranks, all integers") from None
                 if ranks.ndim != 1 or (len(ranks) and not (ranks.min() >= 1 and ranks.max() <= word_count)):
-                    raise DataError(f"{path}, x_{part} row {row + 1}: expected word ranks from 1 to {word_count}, as many as {WORD_INDEX} has words")
+                    raise DataError(
+                        f"{path}, x_{part} row {row + 1}: expected word ranks from 1 to {word_count}, as many as {WORD_INDEX} has words"
+                    )
                 if labels[row] not in (0, 1):
                     raise DataError(f"{path}, y_{part} row {row + 1}: label {labels[row]!r}; expected 0 or 1")
                 yield ranks, int(labels[row]), part, row + 1
@@ -130,8 +134,25 @@ def _member(archive: zipfile.ZipFile, path: Path, name: str) -> np.ndarray[Any, 
         raise DataError(f"{path}: {name} unpacks to {info.file_size} bytes; at most {_MAX_MEMBER_BYTES} are read")
     try:
         with archive.open(info) as stream:
-            array = read_array(io.BufferedReader(stream))  # type: ignore[arg-type]
-    except (ValueError, TypeError, AttributeError, IndexError, KeyError, EOFError, OverflowError, MemoryError, SyntaxError,
-            pickle.UnpicklingError, zipfile.BadZipFile, struct.error, NotImplementedError, RuntimeError, OSError) as error:
-        raise DataError(f"{path}: {name} is no array of reviews or labels as Keras writes it ({' '.join(str(error).split())[:200]})") from None
+            array = read_array(io.BufferedReader(stream))
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        KeyError,
+        EOFError,
+        OverflowError,
+        MemoryError,
+        SyntaxError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        struct.error,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+    ) as error:
+        raise DataError(
+            f"{path}: {name} is no array of reviews or labels as Keras writes it ({' '.join(str(error).split())[:200]})"
+        ) from None
     return array if array.dtype.hasobject else array.copy()

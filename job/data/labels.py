@@ -44,7 +44,9 @@ class LabelReader:
         names = [(text, row) for text, row in self._first if text in _NAMES]
         if numbers and names:
             (text, row), (number, other) = names[0], numbers[0]
-            raise DataError(f"{self._source}: labels of two forms, {text!r} in row {row} and {number} in row {other}; expected one of {_FORMS}")
+            raise DataError(
+                f"{self._source}: labels of two forms, {text!r} in row {row} and {number} in row {other}; expected one of {_FORMS}"
+            )
         values = {number for number, _ in numbers}
         if names:
             classes = [_NAMES[text] for text, _ in names]
@@ -53,13 +55,19 @@ class LabelReader:
         else:
             for number, row in numbers:
                 if number == 0:
-                    raise DataError(f"{self._source}, row {row}: label 0 among {_show(values)}; two classes 0 and 1, or ratings from 1 to 10 are expected")
+                    raise DataError(
+                        f"{self._source}, row {row}: label 0 among {_show(values)}; two classes 0 and 1, or ratings from 1 to 10 are expected"
+                    )
                 if number in (5, 6):
-                    raise DataError(f"{self._source}, row {row}: a rating of {number} is neither negative nor positive; remove such rows (1-4 and 7-10 are read)")
+                    raise DataError(
+                        f"{self._source}, row {row}: a rating of {number} is neither negative nor positive; remove such rows (1-4 and 7-10 are read)"
+                    )
             classes = [int(number >= 7) for number, _ in numbers]
         if len(set(classes)) < 2:
             seen = _show({text for text, _ in self._first}) or "no labels"
-            raise DataError(f"{self._source}: only one class is there (labels: {seen}); both negative and positive texts are needed")
+            raise DataError(
+                f"{self._source}: only one class is there (labels: {seen}); both negative and positive texts are needed"
+            )
         return classes
 
 

@@ -4,6 +4,7 @@ Each yields `Row`s in the order of the source, one at a time, so that memory doe
 """
 
 import csv
+import gzip
 import json
 import re
 import tarfile
@@ -17,6 +18,7 @@ from job.errors import DataError, InputOutputError, MissingInputError
 TEXT_COLUMNS = ("text", "review", "sentence", "content", "comment", "body")
 LABEL_COLUMNS = ("label", "sentiment", "class", "target", "rating", "score", "stars")
 _MAX_TEXT = 16 << 20
+_TRAILING_CHUNKS = 64
 _FORMATS = ".csv, .tsv, .jsonl, .parquet, an imdb.npz, or a folder or .tar.gz in the layout of aclImdb"
 # aclImdb/train/pos/0_9.txt, with or without the folder in front.
 _ACLIMDB = re.compile(r"(?:^|/)(train|test)/(pos|neg)/([^/]+)\.txt$")
@@ -42,7 +44,10 @@ def open_source(path: Path, text_column: str | None, label_column: str | None) -
         raise MissingInputError(f"{path}: no such file or folder; expected {_FORMATS}, or the names embedded or imdb")
     name = path.name.lower()
     readers: dict[str, Callable[[Path, str | None, str | None], Iterator[Row]]] = {
-        ".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet,
+        ".csv": _read_csv,
+        ".tsv": _read_csv,
+        ".jsonl": _read_jsonl,
+        ".parquet": _read_parquet,
     }
     if path.is_dir() or name.endswith((".tar.gz", ".tgz")):
         if text_column or label_column:
@@ -82,7 +87,9 @@ def _choose(path: Path, columns: list[str], asked: str | None, known: tuple[str,
     for name in known:
         if name in lowered:
             return lowered[name]
-    raise MissingInputError(f"{path}: which column is the {what}? None is called {', '.join(known)}; it has {shown}; name one with {option}")
+    raise MissingInputError(
+        f"{path}: which column is the {what}? None is called {', '.join(known)}; it has {shown}; name one with {option}"
+    )
 
 
 def _decoded_lines(path: Path, stream: IO[bytes]) -> Iterator[str]:
@@ -93,11 +100,15 @@ def _decoded_lines(path: Path, stream: IO[bytes]) -> Iterator[str]:
             if line.startswith((b"\xff\xfe", b"\xfe\xff")):
                 raise DataError(f"{path}: is UTF-16; expected UTF-8")
         if b"\0" in line:
-            raise DataError(f"{path}, line {number}: holds a zero byte, so this is no text file (or one in UTF-16); expected UTF-8")
+            raise DataError(
+                f"{path}, line {number}: holds a zero byte, so this is no text file (or one in UTF-16); expected UTF-8"
+            )
         try:
             yield line.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise DataError(f"{path}, line {number}: byte 0x{line[error.start]:02x} is no UTF-8; save the file as UTF-8") from None
+            raise DataError(
+                f"{path}, line {number}: byte 0x{line[error.start]:02x} is no UTF-8; save the file as UTF-8"
+            ) from None
 
 
 def _read_csv(path: Path, text_column: str | None, label_column: str | None) -> Iterator[Row]:
@@ -114,7 +125,9 @@ def _read_csv(path: Path, text_column: str | None, label_column: str | None) -> 
             label = header.index(_choose(path, header, label_column, LABEL_COLUMNS, "label"))
             for number, cells in enumerate((cells for cells in rows if cells), 1):
                 if len(cells) != len(header):
-                    raise DataError(f"{path}, row {number}: {len(cells)} cells where the header has {len(header)}; quote texts that hold the separator")
+                    raise DataError(
+                        f"{path}, row {number}: {len(cells)} cells where the header has {len(header)}; quote texts that hold the separator"
+                    )
                 yield Row(cells[text].replace("\r\n", "\n"), cells[label], number, None)
         except csv.Error as error:
             raise DataError(f"{path}, after row {number}: not valid {path.suffix[1:]} ({error})") from None
@@ -140,7 +153,9 @@ def _read_jsonl(path: Path, text_column: str | None, label_column: str | None) -
                 if column not in value:
                     raise DataError(f"{path}, row {number}: has no {column!r}")
             if isinstance(value[label], (list, dict)):
-                raise DataError(f"{path}, row {number}: the label is a {type(value[label]).__name__}; expected a word or a number")
+                raise DataError(
+                    f"{path}, row {number}: the label is a {type(value[label]).__name__}; expected a word or a number"
+                )
             yield Row(value[text], value[label], number, None)
     if number == 0:
         raise DataError(f"{path}: is empty; expected one JSON object a line")
@@ -162,7 +177,9 @@ def _read_parquet(path: Path, text_column: str | None, label_column: str | None)
                     number += 1
                     yield Row(content, value, number, None)
     except pyarrow.ArrowException as error:
-        raise DataError(f"{path}, after row {number}: no readable Parquet file ({' '.join(str(error).split())[:200]})") from None
+        raise DataError(
+            f"{path}, after row {number}: no readable Parquet file ({' '.join(str(error).split())[:200]})"
+        ) from None
     if number == 0:
         raise DataError(f"{path}: has no rows")
 
@@ -197,14 +214,16 @@ def _read_folder(path: Path) -> Iterator[Row]:
                 if row is not None:
                     yield row
     if number == 0:
-        raise DataError(f"{path}: not in the layout of aclImdb; expected train/pos/*.txt and train/neg/*.txt (and test/ likewise)")
+        raise DataError(
+            f"{path}: not in the layout of aclImdb; expected train/pos/*.txt and train/neg/*.txt (and test/ likewise)"
+        )
 
 
 def _read_tar(path: Path) -> Iterator[Row]:
     number = 0
     try:
         # Read as a stream and never unpacked, so no member's name or link can reach outside.
-        with tarfile.open(path, "r|gz") as archive:
+        with gzip.open(path) as stream_of_tar, tarfile.open(fileobj=stream_of_tar, mode="r|") as archive:
             for member in archive:
                 if not member.isfile() or not _ACLIMDB.search(member.name):
                     continue
@@ -218,12 +237,22 @@ def _read_tar(path: Path) -> Iterator[Row]:
                 row = _row_of_file(path, member.name, content, number)
                 if row is not None:
                     yield row
+            # tarfile stops at the archive's end mark; only gzip's own end, behind it, tells that the file is whole.
+            for _ in range(_TRAILING_CHUNKS):
+                if not stream_of_tar.read(1 << 20):
+                    break
+            else:
+                raise EOFError("it goes on behind the archive's end")
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: not a whole .tar.gz ({error or 'it is cut off'}), {number} reviews could be read; fetch it again") from None
+        raise DataError(
+            f"{path}: not a whole .tar.gz ({error or 'it is cut off'}), {number} reviews could be read; fetch it again"
+        ) from None
     except OSError as error:
         # gzip reports a bad header or checksum as a plain OSError without a number.
         if error.errno is None:
             raise DataError(f"{path}: not a whole .tar.gz ({error}); fetch it again") from None
         raise InputOutputError(f"{path}: reading failed ({error.strerror})") from None
     if number == 0:
-        raise DataError(f"{path}: no reviews in the layout of aclImdb; expected train/pos/*.txt and train/neg/*.txt (and test/ likewise)")
+        raise DataError(
+            f"{path}: no reviews in the layout of aclImdb; expected train/pos/*.txt and train/neg/*.txt (and test/ likewise)"
+        )

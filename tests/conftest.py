@@ -1,0 +1,77 @@
+"""What the tests share: running the real command, and data in the forms that users bring."""
+
+import csv
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all tests, so that the embedded corpus is encoded once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def command(shared_cache: Path) -> Command:
+    """Runs `python -m job ...` in a process of its own, as a user does."""
+
+    def run(*arguments: str | Path, env: dict[str, str] | None = None, timeout: int = 300) -> "subprocess.CompletedProcess[str]":
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("JOB_")}
+        environment = clean | {"JOB_CACHE": str(shared_cache), "PYTHONPATH": str(ROOT), "COLUMNS": "120"} | (env or {})
+        return subprocess.run(
+            [sys.executable, "-m", "job", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return run
+
+
+def rows(count: int = 40) -> list[tuple[str, str]]:
+    """Labelled texts, all different, both classes."""
+    return [(f"review {number} is {'good' if number % 2 else 'bad'}", "pos" if number % 2 else "neg") for number in range(count)]
+
+
+def table(values: list[tuple[str, ...]], header: tuple[str, ...] = ("text", "label"), separator: str = ",") -> bytes:
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, delimiter=separator)
+    writer.writerow(header)
+    writer.writerows(values)
+    return stream.getvalue().encode()
+
+
+def write_imdb(folder: Path, train: int = 120, test: int = 120, words: int = 50) -> Path:
+    """A small file in Keras's IMDB format with the word index that belongs to it."""
+    import json
+
+    random = np.random.RandomState(0)
+
+    def reviews(count: int) -> np.ndarray:  # type: ignore[type-arg]
+        array = np.empty(count, dtype=object)
+        for number in range(count):
+            array[number] = [int(rank) for rank in random.randint(1, words + 1, size=random.randint(1, 30))]
+        return array
+
+    arrays = {
+        "x_train": reviews(train),
+        "y_train": np.arange(train) % 2,
+        "x_test": reviews(test),
+        "y_test": np.arange(test) % 2,
+    }
+    path = folder / "imdb.npz"
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    (folder / "imdb_word_index.json").write_text(json.dumps({f"w{rank}": rank for rank in range(1, words + 1)}))
+    return path

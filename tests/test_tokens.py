@@ -1,0 +1,36 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from job.data.tokens import Vocabulary, clip, content_hash, tokenize
+
+
+def test_punctuation_separates_words_and_the_apostrophe_does_not() -> None:
+    assert tokenize("It's GREAT, isn't it?<br />5/10\n(well-made)") == ["it's", "great", "isn't", "it", "br", "5", "10", "well", "made"]
+
+
+def test_only_ascii_letters_are_lower_cased_as_in_keras_s_bytes() -> None:
+    assert tokenize("ÉCOLE École") == ["École", "École"]
+
+
+def test_a_word_s_id_is_its_rank_plus_three_after_the_start_token() -> None:
+    vocabulary = Vocabulary(["the", "film", "good"])
+    assert vocabulary.encode("The good film nobody saw", 100).tolist() == [1, 4, 6, 5, 2, 2]
+
+
+def test_ids_from_the_vocabulary_size_on_become_the_unknown_token() -> None:
+    assert clip(np.array([0, 1, 4, 9, 10, 11], np.int32), 10).tolist() == [0, 1, 4, 9, 2, 2]
+
+
+@given(st.text())
+def test_words_are_what_the_rule_on_utf8_bytes_gives(text: str) -> None:
+    separators = b'!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
+    data = text.encode("utf-8", "surrogatepass").lower().translate(bytes.maketrans(separators, b" " * len(separators)))
+    assert tokenize(text) == [word.decode("utf-8", "surrogatepass") for word in data.split(b" ") if word]
+
+
+@given(st.lists(st.text(alphabet="abc", min_size=1), max_size=5))
+def test_texts_of_the_same_words_have_the_same_hash_and_others_do_not(words: list[str]) -> None:
+    assert content_hash(words) == content_hash(list(words))
+    assert content_hash(words) != content_hash([*words, "d"])
+    assert 0 <= content_hash(words) < 2**64
