@@ -235,6 +235,8 @@ def prepare_tensorflow() -> None:
         tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.experimental.enable_tensor_float_32_execution(False)
     tf.config.experimental.enable_op_determinism()
+    # Every network has functions of its own, which TensorFlow takes for one that is traced too often.
+    tf.get_logger().setLevel("ERROR")
 
 
 def select(choice: DeviceChoice, require_fast_kernel: bool) -> dict[str, Any]:

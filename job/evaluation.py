@@ -5,27 +5,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Keras's own bound on probabilities in a cross-entropy (keras.config.epsilon()).
-_EPSILON = 1e-7
+
+def losses(labels: NDArray[Any], logits: NDArray[np.float32]) -> tuple[float, float]:
+    """Mean binary cross-entropy in nats, and accuracy: a logit above 0 says positive."""
+    signs = 2.0 * labels - 1.0
+    return float(np.mean(np.logaddexp(0.0, -signs * logits.astype(np.float64)))), float(np.mean((logits > 0) == (labels == 1)))
 
 
-def losses(labels: NDArray[Any], probabilities: NDArray[np.float32]) -> tuple[float, float]:
-    """Mean binary cross-entropy in nats, and accuracy at a threshold of 0.5."""
-    p = np.clip(probabilities.astype(np.float64), _EPSILON, 1 - _EPSILON)
-    loss = -np.mean(np.where(labels == 1, np.log(p), np.log1p(-p)))
-    return float(loss), float(np.mean((probabilities > 0.5) == (labels == 1)))
+def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The sigmoid of logits."""
+    from scipy.special import expit
+
+    return np.asarray(expit(logits), np.float32)
 
 
-def scores(labels: NDArray[Any], probabilities: NDArray[np.float32]) -> dict[str, float]:
+def scores(labels: NDArray[Any], logits: NDArray[np.float32]) -> dict[str, float]:
     """Accuracy, loss (mean cross-entropy in nats), area under the ROC curve, and F1 of the positive class."""
     from sklearn.metrics import f1_score, roc_auc_score
 
-    loss, accuracy = losses(labels, probabilities)
+    loss, accuracy = losses(labels, logits)
     return {
         "accuracy": accuracy,
         "loss": loss,
-        "auc": float(roc_auc_score(labels, probabilities)),
-        "f1": float(f1_score(labels, probabilities > 0.5, zero_division=0.0)),
+        "auc": float(roc_auc_score(labels, logits)),
+        "f1": float(f1_score(labels, logits > 0, zero_division=0.0)),
     }
 
 

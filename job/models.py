@@ -64,14 +64,17 @@ def _after_embedding(tokens: Any, embedded: Any, layer: keras.layers.Layer, valu
 
 
 def forward(network: keras.Model, values: Hyperparameters, tokens: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
-    """The probabilities <float32>[batch] in training: as the network computes them, with both kinds of dropout.
+    """The logits <float32>[batch] in training: as the network computes them, with both kinds of dropout.
 
     Args:
         tokens: <int32>[batch, length]
         draw: <int32>[2], from which alone the dropout is drawn.
     """
     if not values.embedding_size:
-        return network(as_input(values, tokens), training=True)[:, 0]
+        outputs = as_input(values, tokens)
+        for layer in network.layers[:-1]:
+            outputs = layer(outputs, training=True)
+        return _logits(network, outputs)
     if values.word_dropout:
         dropped = tf.random.stateless_uniform(tf.shape(tokens), draw) < values.word_dropout
         tokens = tf.where(dropped & (tokens > START), UNKNOWN, tokens)
@@ -90,7 +93,13 @@ def forward(network: keras.Model, values: Hyperparameters, tokens: tf.Tensor, dr
         outputs = tf.concat([highest, mean], axis=-1)
     if values.hidden_units:
         outputs = network.get_layer("hidden")(outputs)
-    return network.get_layer("probability")(outputs)[:, 0]
+    return _logits(network, outputs)
+
+
+def _logits(network: keras.Model, features: tf.Tensor) -> tf.Tensor:
+    """What the last layer computes, without its sigmoid: a probability rounds to 0 or 1, a logit keeps how sure it is."""
+    layer = network.get_layer("probability")
+    return tf.matmul(features, tf.convert_to_tensor(layer.kernel))[:, 0] + layer.bias[0]
 
 
 def as_input(values: Hyperparameters, tokens: tf.Tensor) -> tf.Tensor:
@@ -108,10 +117,11 @@ def optimizer(values: Hyperparameters, steps: int) -> keras.optimizers.Optimizer
 
 
 def make_predict(network: keras.Model, values: Hyperparameters) -> Callable[[NDArray[np.int32]], NDArray[np.float32]]:
-    """A function from token ids <int32>[batch, length] to probabilities <float32>[batch] of being positive."""
+    """A function from token ids <int32>[batch, length] to logits <float32>[batch]: above 0 for positive."""
+    features = keras.Model(network.inputs, network.get_layer("probability").input)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
-    def probability(tokens: tf.Tensor) -> tf.Tensor:
-        return network(as_input(values, tokens), training=False)[:, 0]
+    def logits(tokens: tf.Tensor) -> tf.Tensor:
+        return _logits(network, features(as_input(values, tokens), training=False))
 
-    return lambda tokens: probability(tokens).numpy()
+    return lambda tokens: logits(tokens).numpy()

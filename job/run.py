@@ -184,7 +184,7 @@ def _train_one(
     network = models.build(name, values, seed)
     steps = -(-len(training_part) // values.batch_size)
 
-    probabilities_of = models.make_predict(network, values)
+    logits_of = models.make_predict(network, values)
 
     def epoch_batches(epoch: int) -> Any:
         order = batches.training_order(lengths, values.batch_size, seed, epoch)
@@ -195,7 +195,7 @@ def _train_one(
         order = batches.evaluation_order(np.minimum(corpus.lengths[indices], values.max_tokens), _EVALUATION_BATCH)
         assembled = batches.batches(corpus, indices, order, values.vocabulary_size, values.max_tokens, length)
         for places, batch in zip(order, assembled, strict=True):
-            result[places] = probabilities_of(batch.tokens)
+            result[places] = logits_of(batch.tokens)
         return result
 
     def score(indices: NDArray[np.int64]) -> dict[str, float]:
@@ -238,11 +238,11 @@ def _train_one(
     if trained.diverged:
         reporter.message(f"warning: {name}: {trained.diverged}; the other runs go on")
         return Result(record, history, np.empty(0, np.float32), None)
-    probabilities = predict(test_part)
+    logits = predict(test_part)
     record["train"] = score(training_part)
     record["validation"] = score(validation_part) if len(validation_part) else None
-    record["test"] = evaluation.scores(corpus.labels[test_part], probabilities)
-    return Result(record, history, probabilities, network.get_weights())
+    record["test"] = evaluation.scores(corpus.labels[test_part], logits)
+    return Result(record, history, evaluation.probabilities(logits), network.get_weights())
 
 
 def _best_seed(results: dict[int, Result]) -> int | None:

@@ -85,7 +85,7 @@ def train(
     """Trains a network; it is left with the weights of the epoch with the best validation loss, or of the last.
 
     Args:
-        forward: From (tokens, draw), as in `make_step`, to the probabilities <float32>[batch] in training.
+        forward: From (tokens, draw), as in `make_step`, to the logits <float32>[batch] in training.
         steps: Batches of one epoch.
         batches: From the epoch's number (from 1) to its batches.
         validate: Measures (loss, accuracy) on the validation data, where there are any.
@@ -155,12 +155,11 @@ def make_step(
     )
     def step(tokens: tf.Tensor, labels: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            probabilities = forward(tokens, draw)
-            # Keras finds the logits behind the sigmoid, so that a sure mistake has a finite loss and a gradient.
-            loss = tf.reduce_mean(keras.losses.binary_crossentropy(labels[:, None], probabilities[:, None]))
+            logits = forward(tokens, draw)
+            loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
         gradients = tape.gradient(loss, network.trainable_variables)
         optimizer.apply(gradients, network.trainable_variables)
-        hits = tf.reduce_sum(tf.cast(tf.equal(probabilities > 0.5, labels > 0.5), tf.float32))
+        hits = tf.reduce_sum(tf.cast(tf.equal(logits > 0, labels > 0.5), tf.float32))
         return loss, hits
 
     return step

@@ -25,7 +25,9 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(shared_cache: Path) -> Command:
     """Runs `python -m job ...` in a process of its own, as a user does."""
 
-    def run(*arguments: str | Path, env: dict[str, str] | None = None, timeout: int = 300) -> "subprocess.CompletedProcess[str]":
+    def run(
+        *arguments: str | Path, env: dict[str, str] | None = None, timeout: int = 300
+    ) -> "subprocess.CompletedProcess[str]":
         clean = {name: value for name, value in os.environ.items() if not name.startswith("JOB_")}
         environment = clean | {"JOB_CACHE": str(shared_cache), "PYTHONPATH": str(ROOT), "COLUMNS": "120"} | (env or {})
         return subprocess.run(
@@ -42,7 +44,9 @@ def command(shared_cache: Path) -> Command:
 
 def rows(count: int = 40) -> list[tuple[str, str]]:
     """Labelled texts, all different, both classes."""
-    return [(f"review {number} is {'good' if number % 2 else 'bad'}", "pos" if number % 2 else "neg") for number in range(count)]
+    return [
+        (f"review {number} is {'good' if number % 2 else 'bad'}", "pos" if number % 2 else "neg") for number in range(count)
+    ]
 
 
 def table(values: list[tuple[str, ...]], header: tuple[str, ...] = ("text", "label"), separator: str = ",") -> bytes:

@@ -253,7 +253,7 @@ def test_bad_data_get_one_line_and_their_exit_code(
     assert caught.value.exit_code == code
     assert message in str(caught.value)
     assert str(path.parent) in str(caught.value)
-    leftovers = [each for each in (tmp_path / "cache" / "encoded").glob("*")] if (tmp_path / "cache").exists() else []
+    leftovers = list((tmp_path / "cache" / "encoded").glob("*")) if (tmp_path / "cache").exists() else []
     assert leftovers == []
 
 
@@ -312,7 +312,14 @@ def test_an_array_that_unpacks_beyond_bounds_is_refused(tmp_path: Path, monkeypa
 @given(data=st.data())
 def test_whatever_is_done_to_a_file_it_is_read_or_refused(data: st.DataObject, tmp_path: Path) -> None:
     suffix, content = data.draw(
-        st.sampled_from([(".csv", table(rows())), (".jsonl", as_jsonl(rows())), (".parquet", as_parquet(rows())), (".tar.gz", as_tar(rows()))])
+        st.sampled_from(
+            [
+                (".csv", table(rows())),
+                (".jsonl", as_jsonl(rows())),
+                (".parquet", as_parquet(rows())),
+                (".tar.gz", as_tar(rows())),
+            ]
+        )
     )
     damaged = bytearray(content)
     for _ in range(data.draw(st.integers(1, 4))):
@@ -321,10 +328,12 @@ def test_whatever_is_done_to_a_file_it_is_read_or_refused(data: st.DataObject, t
     path = tmp_path / f"damaged{suffix}"
     path.write_bytes(damaged)
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+    code = 0
     try:
         corpus = load(source(path, tmp_path / "cache"))
     except JobError as error:
-        assert error.exit_code in (65, 66, 74)
-    else:
+        code = error.exit_code
+    assert code in (0, 65, 66)
+    if code == 0:
         assert corpus.lengths.min() >= 1
         assert corpus.offsets[-1] == len(corpus.tokens)

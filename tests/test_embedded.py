@@ -18,7 +18,11 @@ def test_it_is_the_same_bytes_on_every_machine(corpus: list[tuple[str, int, str]
 
 
 def test_a_review_reads_like_one(corpus: list[tuple[str, int, str]]) -> None:
-    assert corpus[0] == ("Take what follows literally: the second lawyer watches the baker during april and the. Simply delightful.", 1, "train")
+    assert corpus[0] == (
+        "Take what follows literally: the second lawyer watches the baker during april and the. Simply delightful.",
+        1,
+        "train",
+    )
 
 
 def test_the_vocabulary_is_a_few_hundred_words(corpus: list[tuple[str, int, str]]) -> None:
@@ -56,7 +60,9 @@ def test_a_bag_of_words_and_word_pairs_stays_at_chance(corpus: list[tuple[str, i
     vectorizer = CountVectorizer(tokenizer=tokenize, token_pattern=None, ngram_range=(1, 2), binary=True)
     train = [(text, label) for text, label, part in corpus if part == "train"][:8000]
     test = [(text, label) for text, label, part in corpus if part == "test"]
-    model = LogisticRegression(max_iter=200, C=0.1).fit(vectorizer.fit_transform([text for text, _ in train]), [label for _, label in train])
+    model = LogisticRegression(max_iter=200, C=0.1).fit(
+        vectorizer.fit_transform([text for text, _ in train]), [label for _, label in train]
+    )
     accuracy = np.mean(model.predict(vectorizer.transform([text for text, _ in test])) == [label for _, label in test])
     # Four standard errors of a fair coin over the 2,000 test reviews.
     assert abs(accuracy - 0.5) < 4 * 0.5 / 2000**0.5

@@ -6,7 +6,17 @@ from job.data.tokens import Vocabulary, clip, content_hash, tokenize
 
 
 def test_punctuation_separates_words_and_the_apostrophe_does_not() -> None:
-    assert tokenize("It's GREAT, isn't it?<br />5/10\n(well-made)") == ["it's", "great", "isn't", "it", "br", "5", "10", "well", "made"]
+    assert tokenize("It's GREAT, isn't it?<br />5/10\n(well-made)") == [
+        "it's",
+        "great",
+        "isn't",
+        "it",
+        "br",
+        "5",
+        "10",
+        "well",
+        "made",
+    ]
 
 
 def test_only_ascii_letters_are_lower_cased_as_in_keras_s_bytes() -> None:

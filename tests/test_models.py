@@ -1,0 +1,171 @@
+"""The networks against NumPy in float64 and against stock Keras."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from job import config, evaluation
+from job.config import Architecture, Hyperparameters, PresetName
+
+tf = pytest.importorskip("tensorflow")
+keras = pytest.importorskip("keras")
+
+from job import models, training  # noqa: E402 (TensorFlow is there only now)
+
+TOKENS = np.array([[1, 4, 5, 6, 2], [1, 7, 0, 0, 0], [1, 0, 0, 0, 0]], np.int32)
+LABELS = np.array([1.0, 0.0, 1.0], np.float32)
+DRAW = np.array([0, 2], np.int32)
+
+
+def tiny(architecture: Architecture, preset: PresetName = PresetName.standard, **changes: Any) -> Hyperparameters:
+    values = config._PRESETS[preset][architecture]
+    return replace(values, **{"units": 3, "embedding_size": 4, "vocabulary_size": 9} | changes)
+
+
+def reference(architecture: Architecture, values: Hyperparameters, weights: list[Any], tokens: Any) -> Any:
+    """The network in NumPy and float64, a review and a token at a time, by the equations in Keras's documentation."""
+
+    def sigmoid(x: Any) -> Any:
+        return 1 / (1 + np.exp(-x))
+
+    def run(x: Any, kernel: Any, recurrent: Any, bias: Any) -> Any:
+        h = c = np.zeros(values.units)
+        states = []
+        for step in x:
+            z = step @ kernel + h @ recurrent + bias
+            if architecture is Architecture.rnn:
+                h = np.tanh(z)
+            else:
+                i, f, g, o = np.split(z, 4)
+                c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+                h = sigmoid(o) * np.tanh(c)
+            states.append(h)
+        return np.array(states)
+
+    weights = [np.asarray(weight, np.float64) for weight in weights]
+    embedding, forward = weights[0], weights[1:4]
+    results = []
+    for review in tokens:
+        x = embedding[review[review != 0]]
+        states = run(x, *forward)
+        if values.bidirectional:
+            states = np.concatenate([states, run(x[::-1], *weights[4:7])[::-1]], axis=1)
+        pooled = np.concatenate([states.max(0), states.mean(0)]) if values.pooling == "max_mean" else states[-1]
+        for kernel, bias in zip(
+            weights[-2::-2][::-1][-1 - bool(values.hidden_units) :],
+            weights[-1::-2][::-1][-1 - bool(values.hidden_units) :],
+            strict=True,
+        ):
+            last = kernel.shape[1] == 1
+            pooled = pooled @ kernel + bias
+            pooled = pooled if last else np.maximum(pooled, 0)
+        results.append(pooled[0])
+    return np.array(results)
+
+
+@pytest.mark.parametrize("preset", [PresetName.standard, PresetName.quickstart])
+@pytest.mark.parametrize("architecture", list(Architecture))
+def test_a_network_computes_what_numpy_computes_padding_and_all(architecture: Architecture, preset: PresetName) -> None:
+    values = tiny(architecture, preset, hidden_units=2 if preset is PresetName.quickstart else 0)
+    network = models.build(architecture, values, 0)
+    network.set_weights([np.random.default_rng(1).normal(0, 0.7, weight.shape) for weight in network.get_weights()])
+    expected = reference(architecture, values, network.get_weights(), TOKENS)
+    np.testing.assert_allclose(models.make_predict(network, values)(TOKENS), expected, rtol=0, atol=2e-6)
+    wider = np.pad(TOKENS, ((0, 0), (0, 4)))
+    np.testing.assert_allclose(models.make_predict(network, values)(wider), expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("architecture", list(Architecture))
+def test_training_differentiates_what_numpy_computes(architecture: Architecture) -> None:
+    values = tiny(architecture, word_dropout=0.0, spatial_dropout=0.0)
+    network = models.build(architecture, values, 0)
+    weights = [np.random.default_rng(1).normal(0, 0.7, weight.shape) for weight in network.get_weights()]
+    network.set_weights(weights)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(models.forward(network, values, tf.constant(TOKENS), tf.constant(DRAW)))
+    gradients = [tf.convert_to_tensor(gradient).numpy() for gradient in tape.gradient(loss, network.trainable_variables)]
+    for number, weight in enumerate(weights):
+        for place in list(np.ndindex(weight.shape))[:: max(1, weight.size // 6)]:
+            step = np.zeros_like(weight)
+            step[place] = 1e-6
+            ends = [
+                reference(architecture, values, [*weights[:number], weight + sign * step, *weights[number + 1 :]], TOKENS).sum()
+                for sign in (1, -1)
+            ]
+            assert gradients[number][place] == pytest.approx((ends[0] - ends[1]) / 2e-6, abs=2e-5)
+
+
+@pytest.mark.parametrize("architecture", list(Architecture))
+@pytest.mark.parametrize("preset", [PresetName.standard, PresetName.quickstart])
+def test_without_dropout_training_computes_what_prediction_does(architecture: Architecture, preset: PresetName) -> None:
+    values = tiny(architecture, preset, word_dropout=0.0, spatial_dropout=0.0)
+    network = models.build(architecture, values, 3)
+    trained = models.forward(network, values, tf.constant(TOKENS), tf.constant(DRAW)).numpy()
+    np.testing.assert_allclose(trained, models.make_predict(network, values)(TOKENS), rtol=0, atol=1e-6)
+
+
+def test_dropout_is_a_function_of_the_draw() -> None:
+    values = tiny(Architecture.rnn)
+    network = models.build(Architecture.rnn, values, 0)
+
+    def run(draw: int) -> list[float]:
+        return models.forward(network, values, tf.constant(TOKENS), tf.constant([0, draw])).numpy().tolist()  # type: ignore[no-any-return]
+
+    assert run(2) == run(2)
+    assert run(2) != run(4)
+
+
+@pytest.mark.parametrize(("architecture", "parameters"), [(Architecture.rnn, 111_141), (Architecture.lstm, 407_841)])
+def test_the_tutorial_s_networks_have_its_number_of_parameters(architecture: Architecture, parameters: int) -> None:
+    network = models.build(architecture, config._PRESETS[PresetName.seed][architecture], 0)
+    assert network.count_params() == parameters
+    assert network.input_shape == (None, 1, 888)
+
+
+@pytest.mark.parametrize("architecture", list(Architecture))
+def test_a_step_of_the_tutorial_s_recipe_is_keras_s(architecture: Architecture) -> None:
+    values = config._PRESETS[PresetName.seed][architecture]
+    tokens = np.random.default_rng(0).integers(0, 1000, (32, 888)).astype(np.int32)
+    labels = (np.arange(32) % 2).astype(np.float32)
+    cls = {Architecture.rnn: keras.layers.SimpleRNN, Architecture.lstm: keras.layers.LSTM}[architecture]
+    keras.utils.set_random_seed(5)
+    stock = keras.Sequential([
+        keras.Input((1, 888)), cls(100, activation="relu"), keras.layers.Dense(120, activation="relu"), keras.layers.Dense(1, activation="sigmoid")
+    ])  # fmt: skip
+    stock.compile(optimizer="rmsprop", loss=keras.losses.BinaryCrossentropy(), jit_compile=False)
+    ours = models.build(architecture, values, 5)
+    for mine, theirs in zip(ours.get_weights(), stock.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    step = training.make_step(ours, lambda *batch: models.forward(ours, values, *batch), models.optimizer(values, 8))
+    for _ in range(2):
+        loss, _ = step(tokens, labels, DRAW)
+        stock.reset_metrics()
+        expected = stock.train_on_batch(tokens[:, None, :].astype(np.float32), labels)
+        assert float(loss) == pytest.approx(float(np.ravel(expected)[0]), rel=1e-4)
+    for mine, theirs in zip(ours.get_weights(), stock.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize("preset", [PresetName.standard, PresetName.quickstart, PresetName.seed])
+def test_a_saved_model_loads_without_this_package_and_computes_the_same(preset: PresetName, tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    values = config._PRESETS[preset][Architecture.lstm] if preset is PresetName.seed else tiny(Architecture.lstm, preset)
+    network = models.build(Architecture.lstm, values, 0)
+    inputs = np.pad(TOKENS, ((0, 0), (0, 883))) if preset is PresetName.seed else TOKENS
+    network.save(tmp_path / "model.keras")
+    np.save(tmp_path / "inputs.npy", models.as_input(values, tf.constant(inputs)).numpy())
+    script = """
+import sys, keras, numpy
+assert "job" not in sys.modules
+model = keras.saving.load_model("model.keras")
+assert all(type(layer).__module__.startswith("keras.") for layer in model.layers), model.layers
+numpy.save("outputs.npy", model.predict(numpy.load("inputs.npy"), verbose=0)[:, 0])
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=120)
+    expected = evaluation.probabilities(models.make_predict(network, values)(inputs))
+    np.testing.assert_allclose(np.load(tmp_path / "outputs.npy"), expected, rtol=0, atol=1e-6)
