@@ -5,7 +5,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,7 @@ def rows(count: int = 40) -> list[tuple[str, str]]:
     ]
 
 
-def table(values: list[tuple[str, ...]], header: tuple[str, ...] = ("text", "label"), separator: str = ",") -> bytes:
+def table(values: Sequence[tuple[str, ...]], header: tuple[str, ...] = ("text", "label"), separator: str = ",") -> bytes:
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, delimiter=separator)
     writer.writerow(header)

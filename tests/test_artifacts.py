@@ -1,0 +1,93 @@
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from job import artifacts
+from job.artifacts import Output, Result
+from job.errors import InputOutputError, OutputError
+
+
+def test_a_write_replaces_a_file_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    artifacts.write(tmp_path / "a" / "file", b"old")
+    artifacts.write(tmp_path / "a" / "file", b"new")
+    assert [(path.name, path.read_bytes()) for path in (tmp_path / "a").iterdir()] == [("file", b"new")]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+@pytest.mark.parametrize(
+    ("number", "expected"), [(errno.ENOSPC, InputOutputError), (errno.EIO, InputOutputError), (errno.EROFS, OutputError)]
+)
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(
+    call: str, number: int, expected: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts.write(tmp_path / "file", b"old")
+
+    def fail(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(expected, match="file"):
+        artifacts.write(tmp_path / "file", b"new")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"old")]
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    probabilities=arrays.arrays(np.float32, st.integers(0, 9), elements=st.floats(0, 1, width=32)),
+    weights=st.none() | st.lists(arrays.arrays(np.float32, st.tuples(st.integers(0, 3), st.integers(1, 3))), max_size=12),
+    seed=st.integers(0, 99),
+)
+def test_a_kept_result_comes_back_as_it_was(probabilities: Any, weights: Any, seed: int, tmp_path: Path) -> None:
+    output = Output(tmp_path)
+    output.save_result("rnn", seed, Result({"seed": seed}, [{"epoch": 1, "loss": 0.1}], probabilities, weights))
+    for path in tmp_path.glob(f"checkpoints/rnn-{seed}-*"):
+        newest = max(tmp_path.glob(f"checkpoints/rnn-{seed}-*"), key=lambda each: each.stat().st_mtime_ns)
+        if path != newest:
+            path.unlink()
+    result = output.load_result("rnn", seed)
+    assert result is not None
+    assert (result.record, result.history) == ({"seed": seed}, [{"epoch": 1, "loss": 0.1}])
+    np.testing.assert_array_equal(result.probabilities, probabilities)
+    assert (result.weights is None) == (weights is None)
+    for kept, weight in zip(result.weights or [], weights or [], strict=True):
+        np.testing.assert_array_equal(kept, weight)
+
+
+def test_a_damaged_result_is_not_used(tmp_path: Path) -> None:
+    output = Output(tmp_path)
+    output.save_result("lstm", 0, Result({}, [], np.zeros(3, np.float32), [np.ones(2, np.float32)]))
+    (path,) = tmp_path.glob("checkpoints/*")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert output.load_result("lstm", 0) is None
+    assert output.load_result("lstm", 1) is None
+
+
+def test_discarding_a_run_keeps_what_is_not_the_run_s(tmp_path: Path) -> None:
+    for name in ("metrics.json", "run.json", "rnn/model.keras", "checkpoints/x", "mine.txt"):
+        artifacts.write(tmp_path / name, b"")
+    Output(tmp_path).discard()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_numbers_that_json_does_not_have_are_refused() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        artifacts.to_json({"loss": float("nan")})
+
+
+def test_the_schema_is_valid_and_refuses_what_is_not_in_it() -> None:
+    schema = artifacts.schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    with pytest.raises(jsonschema.ValidationError):
+        artifacts.check_schema({"schema_version": 1})
+    assert json.loads(json.dumps(schema)) == schema

@@ -1,0 +1,350 @@
+"""The command as users run it: exit codes, messages, files."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT, Command, rows, table, write_imdb
+
+SMALL = ("--epochs", "1", "--units", "8", "--batch-size", "256", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def finished(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The end-to-end run: the real command, small, both networks, two seeds."""
+    output = tmp_path_factory.mktemp("run") / "output"
+    done = command("train", "--preset", "quickstart", "--output", output, "--seeds", "2", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert "test accuracy" in done.stdout
+    assert len([line for line in done.stderr.splitlines() if "epoch 1/1" in line]) == 4
+    return output
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_run_leaves_the_files_of_the_contract(finished: Path) -> None:
+    assert sorted(tree(finished)) == [
+        "lstm/history.csv", "lstm/model.keras", "metrics.json", "predictions.csv",
+        "rnn/history.csv", "rnn/model.keras", "run.json", "vocabulary.json",
+    ]  # fmt: skip
+
+
+def test_the_metrics_tell_what_the_files_hold(finished: Path) -> None:
+    metrics = read(finished / "metrics.json")
+    with (finished / "predictions.csv").open(newline="") as stream:
+        predictions = list(csv.DictReader(stream))
+    assert len(predictions) == 4 * metrics["data"]["test_reviews"] == 8000
+    for name, entry in metrics["architectures"].items():
+        assert [run["seed"] for run in entry["runs"]] == [0, 1]
+        losses = [run["validation"]["loss"] for run in entry["runs"]]
+        assert entry["best_seed"] == losses.index(min(losses))
+        assert entry["summary"]["test_accuracy"]["ci95"] is not None
+        for run in entry["runs"]:
+            mine = [row for row in predictions if (row["architecture"], row["seed"]) == (name, str(run["seed"]))]
+            right = np.mean([(float(row["probability"]) > 0.5) == (row["label"] == "1") for row in mine])
+            assert run["test"]["accuracy"] == pytest.approx(right, abs=1e-9)
+            assert run["kernel"] == "while_loop"
+    assert metrics["comparison"] is None
+    assert metrics["baseline"] is None
+
+
+def test_a_finished_run_is_success_at_once_and_nothing_is_written(command: Command, finished: Path) -> None:
+    before = tree(finished)
+    done = command("train", "--preset", "quickstart", "--output", finished, "--seeds", "2", *SMALL)
+    assert done.returncode == 0
+    assert "finished; nothing to do" in done.stderr
+    assert tree(finished) == before
+
+
+def test_seeds_can_be_added_and_the_earlier_ones_stay_as_they_were(command: Command, tmp_path: Path, finished: Path) -> None:
+    arguments = ("train", "--preset", "quickstart", "--output", tmp_path / "o", *SMALL)
+    assert command(*arguments, "--seeds", "1").returncode == 0
+    first = read(tmp_path / "o" / "metrics.json")
+    assert command(*arguments, "--seeds", "2").returncode == 0
+    both = read(tmp_path / "o" / "metrics.json")
+    reference = read(finished / "metrics.json")
+    for name in ("rnn", "lstm"):
+        assert both["architectures"][name]["runs"][0] == first["architectures"][name]["runs"][0]
+        assert both["architectures"][name]["runs"][1]["test"] == reference["architectures"][name]["runs"][1]["test"]
+    assert (tmp_path / "o" / "predictions.csv").read_bytes() == (finished / "predictions.csv").read_bytes()
+    assert command("validate", tmp_path / "o").returncode == 0
+
+
+def test_another_configuration_s_output_is_refused(command: Command, finished: Path) -> None:
+    before = tree(finished)
+    done = command("train", "--preset", "quickstart", "--output", finished, "--seeds", "2", *SMALL, "--units", "9")
+    assert done.returncode == 78
+    assert "its units is 8, here 9" in done.stderr
+    done = command("train", "--preset", "quickstart", "--output", finished, "--seeds", "2", *SMALL, "--fresh")
+    assert done.returncode == 78
+    assert tree(finished) == before
+
+
+def test_validate_finds_a_changed_or_missing_file(command: Command, finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    assert command("validate", finished).returncode == 0
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    (copy / "rnn" / "history.csv").write_text("changed")
+    done = command("validate", copy)
+    assert (done.returncode, "history.csv: was changed" in done.stderr) == (65, True)
+    (copy / "rnn" / "history.csv").unlink()
+    assert "is missing from the run" in command("validate", copy).stderr
+    metrics = read(copy / "metrics.json")
+    (copy / "metrics.json").write_text(json.dumps(metrics | {"preset": "other"}))
+    assert "$.preset" in command("validate", copy).stderr
+    (copy / "metrics.json").unlink()
+    assert command("validate", copy).returncode == 66
+    assert command("validate", tmp_path / "none").returncode == 66
+
+
+def test_a_model_predicts_what_the_predictions_say(finished: Path) -> None:
+    keras = pytest.importorskip("keras")
+    from job import config
+    from job.data.corpus import load
+
+    metrics, run = read(finished / "metrics.json"), read(finished / "run.json")
+    corpus = load(config.DataSource(name="embedded", cache=Path(run["configuration"]["cache"])))
+    indices = corpus.part("test")[:50]
+    with (finished / "predictions.csv").open(newline="") as stream:
+        predictions = list(csv.DictReader(stream))
+    for name in ("rnn", "lstm"):
+        model = keras.saving.load_model(finished / name / "model.keras")
+        best = str(metrics["architectures"][name]["best_seed"])
+        expected = [float(row["probability"]) for row in predictions if (row["architecture"], row["seed"]) == (name, best)][:50]
+        for index, probability in zip(indices, expected, strict=True):
+            assert model(corpus.review(int(index))[None])[0, 0].numpy() == pytest.approx(probability, abs=1e-5)
+
+
+def test_an_interrupted_job_keeps_its_finished_runs_and_ends_with_143(
+    tmp_path: Path, shared_cache: Path, finished: Path
+) -> None:
+    arguments = [
+        sys.executable,
+        "-m",
+        "job",
+        "train",
+        "--preset",
+        "quickstart",
+        "--output",
+        str(tmp_path),
+        "--seeds",
+        "2",
+        *SMALL,
+    ]
+    environment = os.environ | {
+        "JOB_CACHE": str(shared_cache),
+        "PYTHONPATH": str(ROOT),
+        "JOB_TERMINATION_LOG": str(tmp_path / "log"),
+    }
+    process = subprocess.Popen(arguments, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("checkpoints/*.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 143
+    assert not (tmp_path / "metrics.json").exists()
+    assert read(tmp_path / "run.json")["state"] == "training"
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "rnn seed 0: epoch" not in done.stderr
+    assert (tmp_path / "predictions.csv").read_bytes() == (finished / "predictions.csv").read_bytes()
+    assert (tmp_path / "log").read_text().startswith("finished: rnn test accuracy 0.")
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_during_start_up_ends_with_its_code(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    script = "import job.__main__, sys, time; from job import cli; cli.run_command_line = lambda: (print('up', flush=True), time.sleep(60)); job.__main__.main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    process.send_signal(number)
+    assert process.wait(timeout=10) == code
+    process.communicate()
+
+
+BAD: list[tuple[list[str], int, str]] = [
+    (["train", "--epochs", "0"], 78, "--epochs 0: expected 1 or more"),
+    (["train", "--batch-size", "-1"], 78, "--batch-size -1"),
+    (["train", "--units", "0"], 78, "--units 0"),
+    (["train", "--seeds", "0"], 78, "--seeds 0"),
+    (["train", "--vocabulary-size", "4"], 78, "--vocabulary-size 4: expected 5 or more"),
+    (["train", "--max-tokens", "1"], 78, "--max-tokens 1"),
+    (["train", "--learning-rate", "0"], 78, "--learning-rate 0"),
+    (["train", "--learning-rate", "nan"], 78, "--learning-rate nan"),
+    (["train", "--distance", "5"], 78, "--distance is of the embedded corpus"),
+    (["train", "--data", "embedded", "--distance", "1"], 78, "--distance 1: expected 2"),
+    (["train", "--data", "embedded", "--text-column", "a"], 78, "--text-column and --label-column are of a file"),
+    (["train", "--device", "cpu", "--require-fast-kernel"], 78, "--require-fast-kernel is about a GPU"),
+    (["train", "--preset", "other"], 2, "'other' is not one of"),
+    (["train", "--epochs", "many"], 2, "'many' is not a valid integer"),
+    (["train", "--nonsense"], 2, "No such option"),
+    (["nonsense"], 2, "No such command"),
+    (["train", "--data", "no-such-file.csv"], 66, "no such file or folder"),
+    (["validate", "no-such-folder"], 66, "no such folder"),
+    (["data", "inspect", "--data", "no-such-file.csv"], 66, "no such file or folder"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), BAD, ids=[" ".join(each[0]) for each in BAD])
+def test_bad_usage_gets_one_line_and_its_exit_code(
+    arguments: list[str], code: int, message: str, command: Command, tmp_path: Path
+) -> None:
+    output = ["--output", str(tmp_path / "output")] if arguments[0] == "train" else []
+    done = command(*arguments, *output)
+    assert done.returncode == code
+    assert message in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    if code != 2:
+        assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "output" / "metrics.json").exists()
+
+
+@pytest.mark.skipif(any(Path("/dev").glob("nvidia[0-9]*")), reason="a GPU is present")
+def test_a_gpu_that_is_asked_for_and_not_there_is_69(command: Command, tmp_path: Path) -> None:
+    for arguments in (
+        ["train", "--preset", "quickstart", "--device", "gpu", "--output", tmp_path / "o"],
+        ["train", "--preset", "quickstart", "--require-fast-kernel", "--output", tmp_path / "o"],
+        ["check", "--require-gpu"],
+    ):
+        done = command(*arguments, env={"JOB_TERMINATION_LOG": str(tmp_path / "log")})
+        assert done.returncode == 69
+        assert done.stderr.splitlines()[-1].startswith("error: ")
+        assert (tmp_path / "log").read_text() == done.stderr.splitlines()[-1]
+    facts = json.loads(command("check", "--json").stdout)
+    assert facts["works"] is None
+    assert facts["tensorflow"].startswith("2.")
+
+
+def test_an_output_that_cannot_be_written_is_73(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    for output in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/output")):
+        done = command("train", "--preset", "quickstart", "--output", output, *SMALL)
+        assert (done.returncode, "Traceback" in done.stderr) == (73, False), done.stderr
+        assert str(output) in done.stderr
+
+
+def test_an_output_that_holds_something_else_is_78_and_stays(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("no json")
+    done = command("train", "--preset", "quickstart", "--output", tmp_path, *SMALL)
+    assert (done.returncode, (tmp_path / "run.json").read_text()) == (78, "no json")
+
+
+def test_every_option_can_be_set_by_the_environment(command: Command, tmp_path: Path) -> None:
+    environment = {
+        "JOB_PRESET": "quickstart", "JOB_OUTPUT": str(tmp_path / "there"), "JOB_ARCHITECTURE": "rnn lstm", "JOB_SEEDS": "3", "JOB_EPOCHS": "7",
+        "JOB_BATCH_SIZE": "11", "JOB_UNITS": "5", "JOB_VOCABULARY_SIZE": "77", "JOB_MAX_TOKENS": "44", "JOB_LEARNING_RATE": "0.5",
+        "JOB_DATA": "embedded", "JOB_DISTANCE": "4", "JOB_DEVICE": "cpu", "JOB_LOG_FORMAT": "json",
+    }  # fmt: skip
+    done = command("train", "--dry-run", env=environment)
+    plan = json.loads(done.stdout)
+    assert (plan["preset"], plan["output"], plan["distance"], plan["device"]) == (
+        "quickstart",
+        str(tmp_path / "there"),
+        4,
+        "cpu",
+    )
+    assert len(plan["trainings"]) == 6
+    values = plan["hyperparameters"]["lstm"]
+    expected = {"epochs": 7, "batch_size": 11, "units": 5, "vocabulary_size": 77, "max_tokens": 44, "learning_rate": 0.5}
+    assert {key: values[key] for key in expected} == expected
+    assert not (tmp_path / "there").exists()
+
+
+def test_json_lines_are_json_and_nothing_else(command: Command, tmp_path: Path) -> None:
+    done = command(
+        "train", "--preset", "quickstart", "--output", tmp_path, "--architecture", "rnn", "--log-format", "json", *SMALL
+    )
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [event["event"] for event in events] == ["start", "epoch", "message"]
+    assert events[1]["architecture"] == "rnn"
+    metrics = read(tmp_path / "metrics.json")
+    assert list(metrics["architectures"]) == ["rnn"]
+    assert metrics["architectures"]["rnn"]["summary"]["test_accuracy"]["sd"] is None
+
+
+def test_the_tutorial_s_recipe_on_data_in_its_format(command: Command, tmp_path: Path) -> None:
+    path = write_imdb(tmp_path)
+    output = tmp_path / "output"
+    done = command("train", "--preset", "seed", "--data", path, "--output", output, "--seeds", "2", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    metrics = read(output / "metrics.json")
+    for name, parameters in (("rnn", 111_141), ("lstm", 407_841)):
+        runs = metrics["architectures"][name]["runs"]
+        assert [run["parameters"] for run in runs] == [parameters] * 2
+        assert [run["validation"] for run in runs] == [None, None]
+        assert [(run["train_reviews"], run["test_reviews"], run["epochs"]) for run in runs] == [(100, 100, 2)] * 2
+        assert metrics["architectures"][name]["best_seed"] == 0
+    assert metrics["reproduction"]["rnn"]["published"]["test"] == {"loss": 25.502, "accuracy": 0.53}
+    assert "standard errors from guessing on 100 reviews" in metrics["reproduction"]["sentence"]
+    index = read(output / "word_index.json")
+    assert {index[token] for token in ("<PAD>", "<START>", "<UNK>", "<UNUSED>")} == {0, 1, 2, 3}
+    assert index["w4"] == 4
+    assert command("validate", output).returncode == 0
+
+
+def test_a_team_s_own_texts_are_trained_on(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_bytes(
+        table([(f"{text} {n}", label) for n, (text, label) in enumerate(rows(400))], header=("Body", "Stars"))
+    )
+    done = command("train", "--data", tmp_path / "own.csv", "--output", tmp_path / "o", "--architecture", "rnn", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert read(tmp_path / "o" / "metrics.json")["data"]["own_test_part"] is False
+
+
+def test_inspect_tells_counts_and_faults(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(table([*rows(), ("", "neg"), rows()[0]]))
+    done = command("data", "inspect", "--data", tmp_path / "a.csv")
+    assert done.returncode == 0
+    assert "repeat another one" in done.stdout
+    assert "empty" in done.stdout
+    report = json.loads(command("data", "inspect", "--data", "embedded", "--json").stdout)
+    assert report["train"]["reviews"] == 20_000
+
+
+def test_imdb_without_a_network_is_75_and_tells_what_to_do(command: Command, tmp_path: Path) -> None:
+    # A port on loopback that nobody listens on stands for a network that is not there.
+    proxy = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
+    done = command("data", "fetch", "--cache", tmp_path, env=proxy)
+    assert done.returncode == 75
+    for part in ("imdb.npz", str(tmp_path), "--data PATH", "--data embedded"):
+        assert part in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_file_in_the_cache_is_refused(command: Command, tmp_path: Path) -> None:
+    write_imdb(tmp_path)
+    done = command("train", "--preset", "seed", "--cache", tmp_path, "--output", tmp_path / "o")
+    assert (done.returncode, "is not Keras's file" in done.stderr) == (65, True)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["train", "--nonsense"], ["train", "--epochs", "0"], []]
+)
+def test_help_and_usage_errors_do_not_import_tensorflow(arguments: list[str]) -> None:
+    script = (
+        "import sys; from job import cli; cli.run_command_line();"
+        "heavy = {'tensorflow', 'keras', 'numpy', 'sklearn', 'pyarrow', 'requests', 'scipy'} & set(sys.modules); print('heavy:', heavy, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stderr.splitlines()[-1] == "heavy: set()"

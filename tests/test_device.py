@@ -1,0 +1,78 @@
+"""The judgement on a GPU, on facts that no machine here has."""
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from job import device
+from job.config import DeviceChoice
+from job.device import Facts
+from job.errors import DeviceError
+
+H100: dict[str, Any] = {
+    "present": True,
+    "driver": "560.35",
+    "names": ["H100"],
+    "compute_capabilities": ["9.0"],
+    "memory_bytes": [80 << 30],
+}
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        (Facts(**H100), None),
+        (Facts(present=False), "no GPU and no NVIDIA driver were found"),
+        (Facts(present=False, driver="560.35"), "no GPU is given to this process"),
+        (Facts(present=False, hidden=True), "CUDA_VISIBLE_DEVICES hides"),
+        (Facts(**H100 | {"driver": "470.82"}), "the NVIDIA driver 470.82 is too old; 525 or newer"),
+        (Facts(**H100 | {"missing_libraries": ["libcuda.so.1", "libcudnn.so.9"]}), "the driver's libcuda.so.1 is missing"),
+        (Facts(**H100 | {"missing_libraries": ["libcusolver.so.11"]}), "these libraries are missing: libcusolver.so.11"),
+        (Facts(**H100 | {"names": ["B200"], "compute_capabilities": ["10.0"]}), r"B200 \(compute capability 10.0\) is newer"),
+        (Facts(**H100 | {"names": ["K80"], "compute_capabilities": ["3.7"]}), r"K80 \(compute capability 3.7\) is older"),
+    ],
+)
+def test_every_cause_is_told_apart(facts: Facts, message: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = device.diagnose(facts)
+    if message is None:
+        assert problem is None
+        return
+    monkeypatch.setattr(device, "collect", lambda: facts)
+    with pytest.raises(DeviceError, match=message):
+        device.select(DeviceChoice.gpu, False)
+    if facts.present:
+        with pytest.raises(DeviceError, match=message):
+            device.select(DeviceChoice.auto, False)
+
+
+def test_a_gpu_that_fails_at_its_first_kernel_is_69_and_never_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "collect", lambda: Facts(**H100))
+
+    def abort(*_: Any, **__: Any) -> "subprocess.CompletedProcess[str]":
+        return subprocess.CompletedProcess([], -6, stdout="", stderr="F0000 Check failed: CUDA_ERROR_INVALID_PTX\n")
+
+    monkeypatch.setattr(subprocess, "run", abort)
+    for choice in (DeviceChoice.auto, DeviceChoice.gpu):
+        with pytest.raises(DeviceError, match="ended with -6: F0000 Check failed: CUDA_ERROR_INVALID_PTX; --device cpu"):
+            device.select(choice, False)
+
+
+def test_wrong_results_are_a_gpu_that_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = json.dumps({"works": False, "error": "its results differ from the CPU's by 0.5"})
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, stdout=answer + "\n", stderr=""))
+    assert device.probe() == {"works": False, "error": "its results differ from the CPU's by 0.5"}
+
+
+def test_a_library_that_is_not_there_is_named() -> None:
+    missing = device.preload_libraries()
+    assert set(missing) <= set(device.LIBRARIES)
+
+
+def test_the_kernel_is_named_by_device_and_architecture() -> None:
+    gpu, cpu = {"type": "gpu"}, {"type": "cpu"}
+    assert device.kernel(gpu, "lstm", "tanh") == "cudnn"
+    assert device.kernel(gpu, "lstm", "relu") == "while_loop"
+    assert device.kernel(gpu, "rnn", "tanh") == "while_loop"
+    assert device.kernel(cpu, "lstm", "tanh") == "while_loop"

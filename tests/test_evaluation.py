@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+
+from job import evaluation
+
+LABELS = np.array([1, 1, 0, 0])
+
+
+def test_scores_of_four_reviews() -> None:
+    scores = evaluation.scores(LABELS, np.array([2.0, -1.0, -2.0, -3.0], np.float32))
+    assert scores["accuracy"] == 0.75
+    assert scores["auc"] == 1.0
+    assert scores["f1"] == pytest.approx(2 / 3)
+    assert scores["loss"] == pytest.approx(
+        np.mean([np.log1p(np.exp(-2)), np.log1p(np.exp(1)), np.log1p(np.exp(-2)), np.log1p(np.exp(-3))])
+    )
+
+
+def test_a_sure_mistake_keeps_its_loss() -> None:
+    assert evaluation.losses(np.array([1]), np.array([-300.0], np.float32)) == (300.0, 0.0)
+
+
+def test_a_summary_has_the_interval_of_student_s_t() -> None:
+    summary = evaluation.summarize([0.5, 0.6, 0.7])
+    assert summary["mean"] == pytest.approx(0.6)
+    assert summary["sd"] == pytest.approx(0.1)
+    # 4.302653 is the 97.5 % quantile of t with two degrees of freedom.
+    assert summary["ci95"] == pytest.approx([0.6 - 4.302653 * 0.1 / 3**0.5, 0.6 + 4.302653 * 0.1 / 3**0.5], abs=1e-6)
+
+
+def test_one_seed_has_no_spread_and_none_no_mean() -> None:
+    assert evaluation.summarize([0.5]) == {"mean": 0.5, "sd": None, "ci95": None}
+    assert evaluation.summarize([]) == {"mean": None, "sd": None, "ci95": None}

@@ -1,0 +1,132 @@
+"""The rules of the design that no type checker holds: who imports whom, and what the README promises."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from job import cli, errors
+from job.config import Configuration, Hyperparameters
+from tests.conftest import ROOT
+
+# Which modules of the package a module may import; all may import config and errors.
+ALLOWED = {
+    "job": set(),
+    "job.config": set(),
+    "job.errors": set(),
+    "job.signals": set(),
+    "job.__main__": {"job.signals", "job.cli"},
+    "job.cli": {"job.run", "job.progress", "job.device", "job.artifacts", "job.data"},
+    "job.run": {
+        "job",
+        "job.device",
+        "job.data",
+        "job.models",
+        "job.training",
+        "job.evaluation",
+        "job.artifacts",
+        "job.progress",
+    },
+    "job.device": set(),
+    "job.models": set(),
+    "job.training": set(),
+    "job.evaluation": set(),
+    "job.artifacts": set(),
+    "job.progress": set(),
+    "job.data": {"job.data"},
+}
+COMPUTING = {"job.models", "job.training"}
+MODULES = sorted((ROOT / "job").rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path, top_level: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level else list(ast.walk(tree))
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            files = {
+                name
+                for name in names
+                if (ROOT / Path(*name.split("."))).with_suffix(".py").exists() or (ROOT / Path(*name.split("."))).is_dir()
+            }
+            found |= files or {node.module}
+    return found
+
+
+def part(name: str) -> str:
+    return "job.data" if name.startswith("job.data") else name
+
+
+@pytest.mark.parametrize("path", MODULES, ids=[module_name(path) for path in MODULES])
+def test_imports_point_downwards_only(path: Path) -> None:
+    name = part(module_name(path))
+    ours = {part(each) for each in imports(path) if each == "job" or each.startswith("job.")}
+    assert ours - {"job.config", "job.errors"} <= ALLOWED[name]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=[module_name(path) for path in MODULES])
+def test_only_the_parts_that_compute_import_tensorflow_at_the_top(path: Path) -> None:
+    heavy = {each.split(".")[0] for each in imports(path, top_level=True)} & {"tensorflow", "keras"}
+    assert not heavy or module_name(path) in COMPUTING
+    if module_name(path) != "job.device":
+        anywhere = {each.split(".")[0] for each in imports(path)} & {"tensorflow", "keras"}
+        assert not anywhere or module_name(path) in COMPUTING
+
+
+def test_only_the_command_line_knows_typer_and_its_variables() -> None:
+    for path in MODULES:
+        if module_name(path) != "job.cli":
+            assert "typer" not in imports(path)
+            assert "JOB_" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=[module_name(path) for path in MODULES])
+def test_a_file_is_one_thing(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def test_every_command_option_variable_and_exit_code_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    group = typer.main.get_command(cli.app)
+    commands = dict(group.commands)  # type: ignore[attr-defined]
+    for name, command in commands.items():
+        for sub, each in getattr(command, "commands", {"": command}).items():
+            assert f"`{name} {sub}".strip() in readme
+            for parameter in each.params:
+                for option in parameter.opts:
+                    if option.startswith("--") and option != "--help":
+                        assert f"`{option}" in readme, option
+    for code in {error.exit_code for _, error in inspect.getmembers(errors, inspect.isclass)} | {0, 2, 143, 130}:
+        assert re.search(rf"^\| {code} ", readme, re.MULTILINE), code
+
+
+def test_the_help_in_the_readme_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    text = CliRunner(env={"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}).invoke(cli.app, ["--help"]).stdout
+    readme = (ROOT / "README.md").read_text()
+    for line in text.splitlines():
+        words = line.strip(" │╭╮╰╯─")
+        assert words in readme
+
+
+def test_every_setting_is_explained() -> None:
+    for cls in (Hyperparameters, Configuration):
+        assert cls.__doc__
+    source = (ROOT / "job" / "config.py").read_text()
+    tree = next(node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == "Hyperparameters")
+    fields = [node for node in tree.body if isinstance(node, ast.AnnAssign)]
+    texts = [node for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    assert len(texts) == len(fields) + 1

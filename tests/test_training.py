@@ -1,0 +1,105 @@
+"""The step loop, on a network of one weight."""
+
+from collections import namedtuple
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from job import config
+from job.config import Architecture, DeviceChoice, PresetName
+from job.errors import DivergedError
+from job.progress import Reporter
+
+tf = pytest.importorskip("tensorflow")
+keras = pytest.importorskip("keras")
+
+from job import models, run, training  # noqa: E402 (TensorFlow is there only now)
+
+Batch = namedtuple("Batch", "tokens labels")
+VALUES = replace(config._PRESETS[PresetName.quickstart][Architecture.rnn], epochs=4, patience=2)
+
+
+def loop(validation: list[float] | None, forward: Any = None, values: Any = VALUES) -> tuple[training.Trained, Any, list[Any]]:
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+    layer = network.layers[0]
+    batch = Batch(np.array([[1, 1], [1, 0]], np.int32), np.array([1.0, 0.0], np.float32))
+    steps: list[Any] = []
+    scores = iter(validation or [])
+    trained = training.train(
+        network,
+        forward or (lambda tokens, draw: tf.cast(tf.reduce_sum(tokens, 1), tf.float32) * layer.kernel[0, 0] + layer.bias[0]),
+        keras.optimizers.SGD(0.5),
+        values,
+        7,
+        2,
+        lambda epoch: [batch, batch],
+        (lambda: (next(scores), 0.5)) if validation else None,
+        steps.append,
+        lambda epoch: None,
+    )
+    return trained, network, steps
+
+
+def test_a_step_is_gradient_descent_on_the_mean_cross_entropy() -> None:
+    trained, network, steps = loop(None, values=replace(VALUES, epochs=1))
+    kernel = bias = 0.0
+    for _ in range(2):
+        errors = [1 / (1 + np.exp(-(x * kernel + bias))) - y for x, y in ((2, 1), (1, 0))]
+        kernel, bias = kernel - 0.5 * np.mean([2 * errors[0], errors[1]]), bias - 0.5 * np.mean(errors)
+    assert network.get_weights()[0][0, 0] == pytest.approx(kernel, abs=1e-6)
+    assert network.get_weights()[1][0] == pytest.approx(bias, abs=1e-6)
+    assert steps[0].loss == pytest.approx(np.log(2), abs=1e-6)
+    assert trained.tokens == 6
+    assert (trained.best_epoch, trained.diverged) == (1, None)
+
+
+def test_the_best_epoch_s_weights_are_kept_and_training_stops_after_patience() -> None:
+    trained, network, _ = loop([0.6, 0.4, 0.5, 0.45, 0.1])
+    best, reference, _ = loop(None, values=replace(VALUES, epochs=2))
+    assert len(trained.history) == 4
+    assert trained.best_epoch == best.best_epoch == 2
+    np.testing.assert_array_equal(network.get_weights()[0], reference.get_weights()[0])
+
+
+def test_patience_zero_never_stops_early() -> None:
+    trained, _, _ = loop([0.1, 0.2, 0.3, 0.4], values=replace(VALUES, patience=0))
+    assert (len(trained.history), trained.best_epoch) == (4, 1)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_names_the_step_and_seed() -> None:
+    def forward(tokens: Any, draw: Any) -> Any:
+        # Draws are two apart: the third step is the first of epoch 2.
+        return tf.where(draw[1] < 6, 0.0, np.nan) * tf.ones([2])
+
+    trained, _, _ = loop(None, forward)
+    assert trained.diverged == "the loss was not a number at step 1 of epoch 2, seed 7"
+    assert len(trained.history) == 1
+
+
+def test_a_diverged_seed_is_recorded_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache: Path
+) -> None:
+    real = models.forward
+
+    def forward(network: Any, values: Any, tokens: Any, draw: Any) -> Any:
+        return tf.where(draw[0] == 0, np.nan, 1.0) * real(network, values, tokens, draw)
+
+    monkeypatch.setattr(models, "forward", forward)
+
+    def job(seeds: int, output: Path) -> dict[str, Any]:
+        configuration = config.resolve(
+            output=output, cache=shared_cache, preset=PresetName.quickstart, architectures=[Architecture.rnn], seeds=seeds,
+            device=DeviceChoice.cpu, overrides={"epochs": 1, "batch_size": 512, "units": 4},
+        )  # fmt: skip
+        return run.train(configuration, Reporter(), fresh=False)
+
+    entry = job(2, tmp_path / "two")["architectures"]["rnn"]
+    assert [each["status"] for each in entry["runs"]] == ["diverged", "finished"]
+    assert entry["runs"][0]["diverged"] == "the loss was not a number at step 1 of epoch 1, seed 0"
+    assert entry["best_seed"] == 1
+    with pytest.raises(DivergedError, match="every run of rnn diverged"):
+        job(1, tmp_path / "one")
+    assert not (tmp_path / "one" / "metrics.json").exists()
