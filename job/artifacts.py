@@ -15,7 +15,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.errors import ConfigurationError, DataError, InputOutputError, MissingInputError, OutputError
+from job.schema import check_schema
 
-SCHEMA_VERSION = 1
 _PREDICTION_COLUMNS = ["architecture", "seed", "review", "label", "probability"]
 Predictions = dict[tuple[str, int], NDArray[np.float32]]
 
@@ -282,19 +281,6 @@ class Output:
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema of metrics.json."""
-    value: dict[str, Any] = json.loads(resources.files("job").joinpath("metrics.schema.json").read_text("utf-8"))
-    return value
-
-
-def check_schema(metrics: dict[str, Any]) -> None:
-    """Raises `jsonschema.ValidationError` where metrics do not follow the schema."""
-    import jsonschema
-
-    jsonschema.validate(metrics, schema())
 
 
 def validate(folder: Path) -> int:

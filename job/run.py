@@ -1,13 +1,7 @@
 """The job: data, device, one training after another, evaluation, results. Ties the parts together."""
 
-import platform
-import resource
-import subprocess
-import sys
 from dataclasses import asdict
 from functools import partial
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +9,14 @@ from numpy.typing import NDArray
 
 import job
 from job import device as devices
-from job import evaluation
-from job.artifacts import SCHEMA_VERSION, Output, Result, check_schema
-from job.config import SPECIAL_TOKENS, UNKNOWN, Architecture, Configuration, Hyperparameters, PresetName, fingerprint
+from job import evaluation, provenance
+from job.artifacts import Output, Result
+from job.config import Architecture, Configuration, Hyperparameters, PresetName, fingerprint
 from job.data import batches
 from job.data.corpus import Corpus, load
-from job.errors import ConfigurationError, DataError, DeviceError, DivergedError, MissingInputError
+from job.errors import ConfigurationError, DataError, DeviceError, DivergedError
 from job.progress import Reporter
+from job.schema import SCHEMA_VERSION, check_schema
 
 _EVALUATION_BATCH = 256
 
@@ -81,8 +76,8 @@ def train(configuration: Configuration, reporter: Reporter, fresh: bool) -> dict
         "fingerprint": fingerprint(identity),
         "configuration": plan(configuration),
         "device": device,
-        "versions": _versions(),
-        "source_revision": _revision(),
+        "versions": provenance.versions(),
+        "source_revision": provenance.revision(),
         "files": None,
     }
     output.write_run(run)
@@ -313,63 +308,9 @@ def _finish(
     check_schema(metrics)
     extra: dict[str, Any] = {"vocabulary.json": corpus.words}
     if seed_preset:
-        extra["word_index.json"] = _used_word_index(
-            corpus, parts, next(iter(configuration.hyperparameters.values())).vocabulary_size
+        extra["word_index.json"] = batches.used_word_index(
+            corpus, np.concatenate(parts), next(iter(configuration.hyperparameters.values())).vocabulary_size
         )
-    reporter.message(f"peak memory {peak_memory_bytes() / 2**20:,.0f} MiB")
+    reporter.message(f"peak memory {provenance.peak_memory_bytes() / 2**20:,.0f} MiB")
     output.finish(metrics, run, corpus.labels[parts[2]], networks, results, extra)
     return metrics
-
-
-def _used_word_index(corpus: Corpus, parts: tuple[NDArray[np.int64], ...], size: int) -> dict[str, int]:
-    """The tutorial's word index: Keras's, cut to the numbers that occur in its reviews, and four special tokens.
-
-    As in the tutorial, the numbers in the reviews are ranks + 3 while those of the index are plain ranks, so most of the
-    words it keeps are not the ones that were read.
-    """
-    ids = np.concatenate([corpus.review(int(index)) for part in parts for index in part])
-    used = set(np.where(ids < size, ids, UNKNOWN).tolist())
-    index = {word: rank for rank, word in enumerate(corpus.words, 1) if rank in used}
-    return index | {token: number for number, token in enumerate(SPECIAL_TOKENS)}
-
-
-def peak_memory_bytes() -> int:
-    """The largest resident set that this process had so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)
-
-
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {
-        name: metadata.version(package)
-        for name, package in (("tensorflow", _tensorflow()), ("keras", "keras"), ("numpy", "numpy"))
-    }
-
-
-def _tensorflow() -> str:
-    for name in ("tensorflow", "tensorflow-cpu"):
-        try:
-            metadata.version(name)
-            return name
-        except metadata.PackageNotFoundError:
-            continue
-    raise MissingInputError(
-        "TensorFlow is not installed; run scripts/train.sh, which installs it, or `pip install 'sentiment-job[cpu]'`"
-    )
-
-
-def _revision() -> str | None:
-    """The git revision of a checkout; None elsewhere."""
-    folder = Path(__file__).parents[1]
-    if not (folder / ".git").exists():
-        return None
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,19 +64,19 @@ def write_imdb(folder: Path, train: int = 120, test: int = 120, words: int = 50)
 
     random = np.random.RandomState(0)
 
-    def reviews(count: int) -> np.ndarray:  # type: ignore[type-arg]
+    def reviews(count: int) -> Any:
         array = np.empty(count, dtype=object)
         for number in range(count):
             array[number] = [int(rank) for rank in random.randint(1, words + 1, size=random.randint(1, 30))]
         return array
 
-    arrays = {
+    arrays: Any = {
         "x_train": reviews(train),
         "y_train": np.arange(train) % 2,
         "x_test": reviews(test),
         "y_test": np.arange(test) % 2,
     }
     path = folder / "imdb.npz"
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+    np.savez(path, **arrays)
     (folder / "imdb_word_index.json").write_text(json.dumps({f"w{rank}": rank for rank in range(1, words + 1)}))
     return path

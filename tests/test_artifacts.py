@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from job import artifacts
+from job import schema as schemas
 from job.artifacts import Output, Result
 from job.errors import InputOutputError, OutputError
 
@@ -86,8 +87,8 @@ def test_numbers_that_json_does_not_have_are_refused() -> None:
 
 
 def test_the_schema_is_valid_and_refuses_what_is_not_in_it() -> None:
-    schema = artifacts.schema()
+    schema = schemas.schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     with pytest.raises(jsonschema.ValidationError):
-        artifacts.check_schema({"schema_version": 1})
+        schemas.check_schema({"schema_version": 1})
     assert json.loads(json.dumps(schema)) == schema

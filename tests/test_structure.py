@@ -1,15 +1,15 @@
 """The rules of the design that no type checker holds: who imports whom, and what the README promises."""
 
 import ast
-import inspect
 import re
 from pathlib import Path
 
 import pytest
 import typer.main
 
-from job import cli, errors
+from job import cli
 from job.config import Configuration, Hyperparameters
+from job.errors import JobError
 from tests.conftest import ROOT
 
 # Which modules of the package a module may import; all may import config and errors.
@@ -20,7 +20,12 @@ ALLOWED = {
     "job.signals": set(),
     "job.__main__": {"job.signals", "job.cli"},
     "job.cli": {"job.run", "job.progress", "job.device", "job.artifacts", "job.data"},
+    "job.noise": set(),
+    "job.provenance": set(),
+    "job.schema": set(),
     "job.run": {
+        "job.provenance",
+        "job.schema",
         "job",
         "job.device",
         "job.data",
@@ -30,11 +35,11 @@ ALLOWED = {
         "job.artifacts",
         "job.progress",
     },
-    "job.device": set(),
+    "job.device": {"job.noise"},
     "job.models": set(),
     "job.training": set(),
     "job.evaluation": set(),
-    "job.artifacts": set(),
+    "job.artifacts": {"job.schema"},
     "job.progress": set(),
     "job.data": {"job.data"},
 }
@@ -94,7 +99,7 @@ def test_only_the_command_line_knows_typer_and_its_variables() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=[module_name(path) for path in MODULES])
 def test_a_file_is_one_thing(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 400
+    assert len(path.read_text().splitlines()) <= 320
 
 
 def test_every_command_option_variable_and_exit_code_is_in_the_readme() -> None:
@@ -108,7 +113,8 @@ def test_every_command_option_variable_and_exit_code_is_in_the_readme() -> None:
                 for option in parameter.opts:
                     if option.startswith("--") and option != "--help":
                         assert f"`{option}" in readme, option
-    for code in {error.exit_code for _, error in inspect.getmembers(errors, inspect.isclass)} | {0, 2, 143, 130}:
+    kinds: list[type[JobError]] = [JobError, *JobError.__subclasses__()]
+    for code in {kind.exit_code for kind in kinds} | {0, 2, 143, 130}:
         assert re.search(rf"^\| {code} ", readme, re.MULTILINE), code
 
 

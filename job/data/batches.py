@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from job.config import PAD
+from job.config import PAD, SPECIAL_TOKENS
 from job.data.corpus import Corpus
 from job.data.tokens import clip
 
@@ -92,3 +92,14 @@ def keras_shuffle(corpus: Corpus, first: int) -> tuple[NDArray[np.int64], NDArra
         random.shuffle(shuffle)
         orders.append(indices[shuffle][:first])
     return orders[0], orders[1]
+
+
+def used_word_index(corpus: Corpus, indices: NDArray[np.int64], size: int) -> dict[str, int]:
+    """The tutorial's word index: Keras's, cut to the numbers that occur in these reviews, and four special tokens.
+
+    As in the tutorial, the numbers in the reviews are ranks + 3 while those of the index are plain ranks, so most of the
+    words it keeps are not the ones that were read.
+    """
+    used = set(clip(np.concatenate([corpus.review(int(index)) for index in indices]), size).tolist())
+    index = {word: rank for rank, word in enumerate(corpus.words, 1) if rank in used}
+    return index | {token: number for number, token in enumerate(SPECIAL_TOKENS)}
