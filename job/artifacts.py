@@ -112,10 +112,13 @@ class Output:
             OutputError: It cannot.
         """
         probe = self.folder / f".write-test.{uuid.uuid4().hex[:8]}"
-        with _explained(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"")
-            probe.unlink()
+        try:
+            with _explained(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                probe.write_bytes(b"")
+                probe.unlink()
+        except InputOutputError as error:
+            raise OutputError(str(error)) from None  # nothing was begun, so nothing failed midway
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """A JSON file of the run, or None where it is not there.

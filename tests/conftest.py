@@ -11,6 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# Where a change is judged, the same examples every time; at a desk, new ones.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 ROOT = Path(__file__).parents[1]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]

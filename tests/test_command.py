@@ -196,7 +196,7 @@ BAD: list[tuple[list[str], int, str]] = [
     (["train", "--data", "embedded", "--text-column", "a"], 78, "--text-column and --label-column are of a file"),
     (["train", "--device", "cpu", "--require-fast-kernel"], 78, "--require-fast-kernel is about a GPU"),
     (["train", "--preset", "other"], 2, "'other' is not one of"),
-    (["train", "--epochs", "many"], 2, "'many' is not a valid integer"),
+    (["train", "--epochs", "many"], 2, "Input should be a valid integer"),
     (["train", "--nonsense"], 2, "No such option"),
     (["nonsense"], 2, "No such command"),
     (["train", "--data", "no-such-file.csv"], 66, "no such file or folder"),

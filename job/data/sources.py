@@ -72,8 +72,13 @@ def _guard(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
         raise MissingInputError(f"{path}: may not be read by this user") from None
     except IsADirectoryError:
         raise MissingInputError(f"{path}: is a folder") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: holds a text that is no UTF-8 ({error.reason})") from None
     except OSError as error:
-        raise InputOutputError(f"{path}: reading failed ({error.strerror or error})") from None
+        # Libraries report damaged content as a plain OSError without a number.
+        if error.errno is None:
+            raise DataError(f"{path}: cannot be read, its content is damaged ({' '.join(str(error).split())[:200]})") from None
+        raise InputOutputError(f"{path}: reading failed ({error.strerror})") from None
 
 
 def _choose(path: Path, columns: list[str], asked: str | None, known: tuple[str, ...], what: str) -> str:
