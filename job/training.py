@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from job.config import Hyperparameters
+from job.errors import DeviceMemoryError
 
 
 class Batch(Protocol):
@@ -89,6 +90,9 @@ def train(
         steps: Batches of one epoch.
         batches: From the epoch's number (from 1) to its batches.
         validate: Measures (loss, accuracy) on the validation data, where there are any.
+
+    Raises:
+        DeviceMemoryError: A step needs more memory than the device has.
     """
     step_function = make_step(network, forward, optimizer)
     history: list[Epoch] = []
@@ -101,7 +105,13 @@ def train(
         for step, batch in enumerate(batches(epoch), 1):
             # Every step draws its dropout from numbers of its own: two, for the two kinds.
             draw = np.array([seed, 2 * ((epoch - 1) * steps + step)], np.int32)
-            loss, hits = step_function(batch.tokens, batch.labels, draw)
+            try:
+                loss, hits = step_function(batch.tokens, batch.labels, draw)
+            except tf.errors.ResourceExhaustedError:
+                shape = "×".join(map(str, batch.tokens.shape))
+                raise DeviceMemoryError(
+                    f"the memory did not suffice for a batch of {shape} tokens; lower --batch-size, --max-tokens or --units"
+                ) from None
             total_loss += float(loss) * len(batch.labels)
             if not np.isfinite(total_loss):
                 where = f"the loss was not a number at step {step} of epoch {epoch}, seed {seed}"

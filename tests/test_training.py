@@ -10,7 +10,7 @@ import pytest
 
 from job import config
 from job.config import Architecture, DeviceChoice, PresetName
-from job.errors import DivergedError
+from job.errors import DeviceMemoryError, DivergedError
 from job.progress import Reporter
 
 tf = pytest.importorskip("tensorflow")
@@ -76,6 +76,15 @@ def test_a_loss_that_is_no_number_ends_the_run_and_names_the_step_and_seed() -> 
     trained, _, _ = loop(None, lambda draw: tf.where(draw[1] < 6, 0.0, np.nan))
     assert trained.diverged == "the loss was not a number at step 1 of epoch 2, seed 7"
     assert len(trained.history) == 1
+
+
+def test_memory_that_does_not_suffice_is_71_and_tells_what_to_lower() -> None:
+    def exhaust(draw: Any) -> Any:
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    with pytest.raises(DeviceMemoryError, match=r"a batch of 2×2 tokens; lower --batch-size") as caught:
+        loop(None, exhaust)
+    assert caught.value.exit_code == 71
 
 
 def test_a_diverged_seed_is_recorded_and_the_others_go_on(
