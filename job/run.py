@@ -84,6 +84,8 @@ def train(configuration: Configuration, reporter: Reporter, fresh: bool) -> dict
     results: dict[str, dict[int, Result]] = {str(name): {} for name in configuration.hyperparameters}
     for (name, seed), result in (finished or {}).items():
         results[name][seed] = result
+        # Replacing a finished run's files begins with its metrics.json; a kill amid that must not cost its seeds.
+        output.save_result(name, seed, result)
     for name, seed in wanted:
         if seed in results[name]:
             continue

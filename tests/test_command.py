@@ -85,6 +85,40 @@ def test_seeds_can_be_added_and_the_earlier_ones_stay_as_they_were(command: Comm
     assert command("validate", tmp_path / "o").returncode == 0
 
 
+def test_a_kill_while_seeds_are_added_costs_none_of_the_earlier_ones(
+    tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorflow")
+    from job import artifacts, config, run
+    from job.progress import Reporter
+
+    def job(seeds: int) -> dict[str, Any]:
+        configuration = config.resolve(
+            output=tmp_path, cache=shared_cache, preset=config.PresetName.quickstart, architectures=[config.Architecture.rnn], seeds=seeds,
+            device=config.DeviceChoice.cpu, overrides={"epochs": 1, "batch_size": 512, "units": 4},
+        )  # fmt: skip
+        return run.train(configuration, Reporter(), fresh=False)
+
+    first = job(1)
+    real = artifacts.write
+
+    def killed_at_the_predictions(path: Path, content: bytes) -> None:
+        if path.name == "predictions.csv":
+            raise KeyboardInterrupt
+        real(path, content)
+
+    monkeypatch.setattr(artifacts, "write", killed_at_the_predictions)
+    with pytest.raises(KeyboardInterrupt):
+        job(2)
+    assert not (tmp_path / "metrics.json").exists()
+    monkeypatch.setattr(artifacts, "write", real)
+    monkeypatch.setattr(run, "_train_one", lambda *_: pytest.fail("a finished seed is trained again"))
+    both = job(2)
+    # Times included: it is the record of the first job, not a second training.
+    assert both["architectures"]["rnn"]["runs"][0] == first["architectures"]["rnn"]["runs"][0]
+    assert artifacts.validate(tmp_path) == 5
+
+
 def test_another_configuration_s_output_is_refused(command: Command, finished: Path) -> None:
     before = tree(finished)
     done = command("train", "--preset", "quickstart", "--output", finished, "--seeds", "2", *SMALL, "--units", "9")

@@ -54,11 +54,8 @@ def reference(architecture: Architecture, values: Hyperparameters, weights: list
         if values.bidirectional:
             states = np.concatenate([states, run(x[::-1], *weights[4:7])[::-1]], axis=1)
         pooled = np.concatenate([states.max(0), states.mean(0)]) if values.pooling == "max_mean" else states[-1]
-        for kernel, bias in zip(
-            weights[-2::-2][::-1][-1 - bool(values.hidden_units) :],
-            weights[-1::-2][::-1][-1 - bool(values.hidden_units) :],
-            strict=True,
-        ):
+        dense = weights[-4:] if values.hidden_units else weights[-2:]
+        for kernel, bias in zip(dense[::2], dense[1::2], strict=True):
             last = kernel.shape[1] == 1
             pooled = pooled @ kernel + bias
             pooled = pooled if last else np.maximum(pooled, 0)
