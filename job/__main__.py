@@ -1,14 +1,26 @@
 """The entry: handlers first, then the command line. The same as the command `sentiment-job`."""
 
+import os
+import sys
+
 from job import signals
 
 
 def main() -> int:
     """Runs the command line and returns its exit code."""
-    signals.install()
-    from job.cli import run_command_line
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # Closed by who started the job; what is written there is lost, and nothing else.
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for the whole process)
+    try:
+        signals.install()
+        from job.cli import run_command_line
 
-    return run_command_line()
+        return run_command_line()
+    except signals.Interrupted as interruption:
+        print(f"stopped by {interruption}; the same command continues", file=sys.stderr, flush=True)
+        # Not sys.exit: TensorFlow's threads may block a clean end.
+        os._exit(interruption.exit_code)
 
 
 if __name__ == "__main__":

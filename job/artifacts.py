@@ -1,18 +1,16 @@
 """Every file on the volume: whole or not at all.
 
-A file is written to a temporary name beside its target, flushed to the disk and renamed. The results of finished runs
-(one architecture, one seed) are kept under checkpoints/ until metrics.json is there.
+The results of finished runs (one architecture, one seed), and the snapshots of the one in work, are kept under
+checkpoints/ until metrics.json is there. Only the holder of the folder's lock writes.
 """
 
-import contextlib
 import csv
 import hashlib
 import io
 import json
-import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,53 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from job import atomic, checkpoints
+from job.checkpoints import Checkpoints, Snapshot
 from job.errors import ConfigurationError, DataError, InputOutputError, MissingInputError, OutputError
+from job.lock import WriterLock
 from job.schema import check_schema
 
 _PREDICTION_COLUMNS = ["architecture", "seed", "review", "label", "probability"]
 Predictions = dict[tuple[str, int], NDArray[np.float32]]
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turns what the operating system says of a write into the contract's errors."""
-    try:
-        yield
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
-        raise OutputError(
-            f"{path}: cannot be written by user {os.getuid()} ({error.strerror}); choose another --output, or `chown {os.getuid()}` it"
-        ) from None
-    except OSError as error:
-        kind = OutputError if error.errno == 30 else InputOutputError  # 30: a read-only file system
-        raise kind(
-            f"{path}: writing failed ({error.strerror or error}); what was finished before is intact, mend this and run again"
-        ) from None
-
-
-def write(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all, and durably.
-
-    Raises:
-        OutputError: It may not be written.
-        InputOutputError: Writing failed midway, as on a full disk; the file is as it was.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    with _explained(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
 
 def to_json(value: Any) -> bytes:
@@ -103,7 +62,8 @@ class Output:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._results = folder / "checkpoints"
+        self._checkpoints = folder / "checkpoints"
+        self._lock: WriterLock | None = None
 
     def prepare(self) -> None:
         """Makes sure that the folder can be written, before an hour is spent on training.
@@ -113,7 +73,7 @@ class Output:
         """
         probe = self.folder / f".write-test.{uuid.uuid4().hex[:8]}"
         try:
-            with _explained(self.folder):
+            with atomic.explained(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 probe.write_bytes(b"")
                 probe.unlink()
@@ -139,13 +99,41 @@ class Output:
             raise ConfigurationError(f"{path}: expected a JSON object; choose another --output, or --fresh to discard it")
         return value
 
+    @contextmanager
+    def locked(self, tell: Callable[[str], None]) -> Iterator[None]:
+        """Makes this process the folder's one writer; waits for another one, as `WriterLock` does.
+
+        Raises:
+            OutputError: Another process is writing here.
+        """
+        with WriterLock(self.folder, tell) as self._lock:
+            yield
+
+    def _guard(self) -> None:
+        if self._lock is not None:
+            self._lock.check()
+
+    def _write(self, name: str, content: bytes) -> None:
+        atomic.write(self.folder / name, content, self._guard)
+
+    def has_leftovers(self) -> bool:
+        """Whether a finished run's folder still holds what a kill at its very end left."""
+        return self.is_finished() and self._checkpoints.exists()
+
+    def sweep(self) -> None:
+        """Removes what earlier kills left unfinished, and the checkpoints of a finished run."""
+        atomic.sweep(self.folder)
+        if self.has_leftovers():
+            atomic.remove(self._checkpoints)
+
     def is_finished(self) -> bool:
         """Whether the folder holds a complete run."""
         return (self.folder / "metrics.json").exists()
 
     def discard(self) -> None:
         """Removes a run's files, metrics.json first; other files in the folder stay."""
-        with _explained(self.folder):
+        self._guard()
+        with atomic.explained(self.folder):
             for name in ("metrics.json", "run.json", "predictions.csv", "vocabulary.json", "word_index.json"):
                 (self.folder / name).unlink(missing_ok=True)
             for name in ("rnn", "lstm", "checkpoints"):
@@ -154,42 +142,28 @@ class Output:
 
     def write_run(self, run: dict[str, Any]) -> None:
         """Writes run.json."""
-        write(self.folder / "run.json", to_json(run))
+        self._write("run.json", to_json(run))
+
+    def checkpoints(self, architecture: str, seed: int, warn: Callable[[str], None]) -> Checkpoints:
+        """The snapshots of a training in work."""
+        return Checkpoints(self._checkpoints, f"{architecture}-{seed}", self._guard, warn)
 
     def save_result(self, architecture: str, seed: int, result: Result) -> None:
         """Keeps a finished run until the whole job is finished."""
-        from safetensors.numpy import save
-
         arrays = {"probabilities": result.probabilities}
         for number, weight in enumerate(result.weights or []):
-            arrays[f"weight-{number:03}"] = np.ascontiguousarray(weight)
-        notes = {
-            "record": json.dumps(result.record),
-            "history": json.dumps(result.history),
-            "has_weights": str(result.weights is not None),
-        }
-        content = save(arrays, notes)
-        # The content's hash is in the name: a damaged file is recognised and its run trained again.
-        digest = hashlib.sha256(content).hexdigest()[:16]
-        write(self._results / f"{architecture}-{seed}-{digest}.safetensors", content)
+            arrays[f"weight-{number:03}"] = weight
+        values = {"record": result.record, "history": result.history, "has_weights": result.weights is not None}
+        checkpoints.save(self._checkpoints, f"{architecture}-{seed}-result", Snapshot(values, arrays), self._guard)
 
-    def load_result(self, architecture: str, seed: int) -> Result | None:
+    def load_result(self, architecture: str, seed: int, warn: Callable[[str], None]) -> Result | None:
         """What `save_result` kept, or None where nothing whole is there."""
-        from safetensors import safe_open
-
-        for path in sorted(self._results.glob(f"{architecture}-{seed}-*.safetensors")):
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            if not path.stem.endswith(digest[:16]):
-                continue
-            with safe_open(path, framework="np") as file:
-                notes = file.metadata()
-                names = sorted(name for name in file.keys() if name.startswith("weight-"))  # noqa: SIM118 (no dict)
-                weights = [file.get_tensor(name) for name in names] if notes["has_weights"] == "True" else None
-                return Result(
-                    json.loads(notes["record"]), json.loads(notes["history"]), file.get_tensor("probabilities"), weights
-                )
-        return None
+        snapshot = checkpoints.load(self._checkpoints, f"{architecture}-{seed}-result", warn)
+        if snapshot is None:
+            return None
+        values, arrays = snapshot.values, snapshot.arrays
+        weights = [arrays[name] for name in sorted(arrays) if name.startswith("weight-")] if values["has_weights"] else None
+        return Result(values["record"], values["history"], arrays["probabilities"], weights)
 
     def finish(
         self,
@@ -208,13 +182,14 @@ class Output:
             results: By architecture and seed.
             extra: JSON files beside metrics.json, by name.
         """
-        with _explained(self.folder / "metrics.json"):
+        self._guard()
+        with atomic.explained(self.folder / "metrics.json"):
             # While files are replaced, none of them belongs to the old metrics.
             (self.folder / "metrics.json").unlink(missing_ok=True)
         files: list[str] = []
 
         def add(name: str, content: bytes) -> None:
-            write(self.folder / name, content)
+            self._write(name, content)
             files.append(name)
 
         for architecture, network in models.items():
@@ -239,23 +214,23 @@ class Output:
         hashes = {name: _sha256(self.folder / name) for name in files}
         hashes["metrics.json"] = hashlib.sha256(content).hexdigest()
         self.write_run(run | {"state": "finished", "files": hashes})
-        write(self.folder / "metrics.json", content)
-        with _explained(self._results):
-            if self._results.exists():
-                shutil.rmtree(self._results)
+        self._write("metrics.json", content)
+        self.sweep()
 
     def _save_model(self, name: str, network: Any) -> None:
-        """Keras writes its archive by itself, so it does so beside the target and the whole file is renamed."""
+        """Keras writes its archive by itself: to a temporary name, which is then renamed."""
         path = self.folder / name
-        staging = path.with_name(f".{uuid.uuid4().hex[:8]}.keras")
-        with _explained(path):
-            try:
+        # Keras insists on the ending.
+        unfinished = atomic.temporary(path)
+        staging = unfinished / path.name
+        self._guard()
+        try:
+            with atomic.explained(path):
+                unfinished.mkdir()
                 network.save(staging)
-                content = staging.read_bytes()
-            finally:
-                with contextlib.suppress(OSError):
-                    staging.unlink(missing_ok=True)
-        write(path, content)
+            atomic.commit(staging, path, self._guard)
+        finally:
+            atomic.remove(unfinished)
 
     def read_predictions(self) -> Predictions:
         """The probabilities of predictions.csv, by architecture and seed."""

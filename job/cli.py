@@ -1,5 +1,6 @@
 """The command line: arguments, environment variables and exit codes, and nothing else."""
 
+import errno
 import json
 import os
 import sys
@@ -8,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from job import signals
 from job.config import Architecture, DeviceChoice, LogFormat, PresetName
-from job.errors import OK, JobError, MissingInputError
+from job.errors import OK, InputOutputError, JobError, MissingInputError
 
 _TERMINATION_LOG = Path("/dev/termination-log")
 # What Kubernetes takes: https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
@@ -234,7 +236,12 @@ def run_command_line() -> int:
     """Runs a command and returns its exit code; an expected error is one line on standard error."""
     try:
         status = app(standalone_mode=False)
+        # What the standard output does not take must be known before the exit code is.
+        sys.stdout.flush()
         return int(status or OK)
+    except signals.Interrupted as interruption:
+        _leave_message(f"stopped by {interruption}; progress is saved, the same command continues")
+        raise
     except JobError as error:
         return _fail(str(error), error.exit_code)
     except MemoryError:
@@ -246,10 +253,12 @@ def run_command_line() -> int:
             "TensorFlow is not installed; use scripts/train.sh, which installs it, or `pip install 'sentiment-job[cpu]'`"
         )
         return _fail(str(missing), missing.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has gone; the interpreter must not complain of it once more at its end.
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
+            raise
+        # The interpreter must not complain of it once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 74
+        return _fail(f"standard output: writing failed ({error.strerror})", InputOutputError.exit_code)
     except Exception as error:
         show = getattr(error, "show", None)
         if show is None:

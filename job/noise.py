@@ -25,7 +25,13 @@ _NOISE = (
 def without_noise() -> Iterator[None]:
     """Keeps what native code writes on standard error, and passes on all but the known noise when it is done."""
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as captured:
+    try:
+        captured = tempfile.TemporaryFile()  # noqa: SIM115 (closed below)
+    except OSError:
+        # Nowhere to keep it: then the noise is heard.
+        yield
+        return
+    with captured:
         original = os.dup(2)
         os.dup2(captured.fileno(), 2)
         try:

@@ -20,9 +20,6 @@ class StepView(Protocol):
     def step(self) -> int: ...
 
     @property
-    def steps(self) -> int: ...
-
-    @property
     def loss(self) -> float: ...
 
     @property
@@ -49,8 +46,8 @@ class Reporter:
         """Training of one network begins."""
         self._name, self._epochs = f"{architecture} seed {seed}", epochs
 
-    def step(self, view: StepView) -> None:
-        """After every training step."""
+    def step(self, view: StepView, steps: int) -> None:
+        """After every training step, of which an epoch has `steps`."""
 
     def epoch(self, epoch: Any) -> None:
         """After every epoch, with its line of the history."""
@@ -114,11 +111,11 @@ class LiveReporter(Reporter):
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task(self._name, total=None, figures="compiling")
 
-    def step(self, view: StepView) -> None:
+    def step(self, view: StepView, steps: int) -> None:
         self._bar.update(
             self._task,
-            total=self._epochs * view.steps,
-            completed=(view.epoch - 1) * view.steps + view.step,
+            total=self._epochs * steps,
+            completed=(view.epoch - 1) * steps + view.step,
             description=f"{self._name}, epoch {view.epoch}/{self._epochs}",
             figures=f"loss {view.loss:.4f}  accuracy {view.accuracy:.4f}  {view.tokens_per_second:,.0f} tokens/s",
         )

@@ -1,8 +1,9 @@
 """Trains one network on batches by a step loop of our own. Knows no path, no display and no exit code."""
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import keras
@@ -39,119 +40,192 @@ class Epoch:
     learning_rate: float
     """At the epoch's end."""
     seconds: float
+    """Spent in training steps."""
     tokens_per_second: float
     """Real tokens trained on a second, without padding."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Where training stands, after one step."""
+@dataclass(kw_only=True)
+class Position:
+    """Where a training stands between two steps. All of it but the seconds follows from the seed and the data."""
 
-    epoch: int
-    step: int
-    steps: int
-    """Of one epoch."""
-    loss: float
-    accuracy: float
-    tokens_per_second: float
+    epoch: int = 1
+    """The one in work, from 1."""
+    step: int = 0
+    """Steps done of it."""
+    loss_sum: float = 0.0
+    """Over the epoch's reviews so far, as are the next four."""
+    correct: float = 0.0
+    reviews: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    history: list[Epoch] = field(default_factory=list)
+    best_epoch: int = 0
+    """With the best validation loss; 0 where no epoch was finished."""
+    best_loss: float | None = None
+    ended: bool = False
+    diverged: str | None = None
+    """Where the loss stopped being a number, in words."""
+
+    @property
+    def loss(self) -> float:
+        """Mean of the epoch so far."""
+        return self.loss_sum / self.reviews
+
+    @property
+    def accuracy(self) -> float:
+        """Of the epoch so far."""
+        return self.correct / self.reviews
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Of the epoch so far."""
+        return self.tokens / self.seconds
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """How training went."""
+@dataclass(frozen=True)
+class State:
+    """Everything that a training needs to go on: values for JSON, and arrays."""
 
-    history: list[Epoch]
-    best_epoch: int
-    """From 1; 0 where no epoch was finished."""
-    diverged: str | None
-    """Where the loss stopped being a number, in words; None for a run that finished."""
-    seconds: float
-    """Spent in training steps, in whole epochs."""
-    tokens: int
-    """Real tokens trained on."""
+    position: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
 
 
-def train(
-    network: keras.Model,
-    forward: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-    optimizer: keras.optimizers.Optimizer,
-    values: Hyperparameters,
-    seed: int,
-    steps: int,
-    batches: Callable[[int], Iterable[Batch]],
-    validate: Callable[[], tuple[float, float]] | None,
-    on_step: Callable[[Progress], None],
-    on_epoch: Callable[[Epoch], None],
-) -> Trained:
-    """Trains a network; it is left with the weights of the epoch with the best validation loss, or of the last.
+class Training:
+    """The training of one network, which can be left after any step and taken up again with nothing changed.
 
     Args:
         forward: From (tokens, draw), as in `make_step`, to the logits <float32>[batch] in training.
         steps: Batches of one epoch.
-        batches: From the epoch's number (from 1) to its batches.
+        batches: From the epoch's number (from 1) and the batches to leave out at its beginning to the other ones.
         validate: Measures (loss, accuracy) on the validation data, where there are any.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        forward: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+        optimizer: keras.optimizers.Optimizer,
+        values: Hyperparameters,
+        seed: int,
+        steps: int,
+        batches: Callable[[int, int], Iterable[Batch]],
+        validate: Callable[[], tuple[float, float]] | None,
+    ) -> None:
+        self._network, self._optimizer, self._values, self._seed = network, optimizer, values, seed
+        self.steps = steps
+        self._batches, self._validate = batches, validate
+        self._step_function = make_step(network, forward, optimizer)
+        self._best: list[NDArray[Any]] = []
+        self.position = Position()
+
+    def state(self) -> State:
+        """What `restore` takes. Whole whenever `run` calls back, and when an exception has left it."""
+        groups = {
+            "weights": self._network.get_weights(),
+            "optimizer": [variable.numpy() for variable in self._optimizer.variables],
+            "best": self._best,
+        }
+        arrays = {f"{group}-{number:03}": array for group, each in groups.items() for number, array in enumerate(each)}
+        return State(asdict(self.position), arrays)
+
+    def restore(self, state: State) -> None:
+        """Goes back to where `state` was taken."""
+        history = [Epoch(**epoch) for epoch in state.position["history"]]
+        self.position = Position(**(state.position | {"history": history}))
+        groups = {
+            group: [state.arrays[key] for key in sorted(state.arrays) if key.startswith(group)]
+            for group in ("weights", "optimizer", "best")
+        }
+        self._network.set_weights(groups["weights"])
+        for variable, value in zip(self._optimizer.variables, groups["optimizer"], strict=True):
+            variable.assign(value)
+        self._best = groups["best"]
+
+    def run(self, on_step: Callable[[Position], None], on_epoch: Callable[[Epoch], None]) -> None:
+        """Trains to the end; the network is left with the weights of the epoch with the best validation loss, or of the last.
+
+        Raises:
+            DeviceMemoryError: A step needs more memory than the device has.
+        """
+        while not self.position.ended:
+            self._run_epoch(on_step)
+            epoch = None if self.position.ended else self._close_epoch()
+            if epoch:
+                on_epoch(epoch)
+        if self._best:
+            self._network.set_weights(self._best)
+
+    def _run_epoch(self, on_step: Callable[[Position], None]) -> None:
+        position = self.position
+        batches = iter(self._batches(position.epoch, position.step))
+        while position.step < self.steps:
+            started = time.perf_counter()
+            batch = next(batches)
+            # Every step draws its dropout from numbers of its own: two, for the two kinds.
+            number = (position.epoch - 1) * self.steps + position.step + 1
+            draw = np.array([self._seed, 2 * number], np.int32)
+            with explained_memory(batch.tokens):
+                loss, hits = self._step_function(batch.tokens, batch.labels, draw)
+            position.step += 1
+            position.loss_sum += float(loss) * len(batch.labels)
+            position.correct += float(hits)
+            position.reviews += len(batch.labels)
+            position.tokens += int(np.count_nonzero(batch.tokens))
+            position.seconds += time.perf_counter() - started
+            if not np.isfinite(position.loss_sum):
+                self._diverge(f"the loss was not a number at step {position.step} of epoch {position.epoch}")
+                return
+            on_step(position)
+
+    def _close_epoch(self) -> Epoch | None:
+        position = self.position
+        scores = self._validate() if self._validate else None
+        weights = self._network.get_weights()
+        epoch = Epoch(
+            epoch=position.epoch,
+            loss=position.loss,
+            accuracy=position.accuracy,
+            validation_loss=scores[0] if scores else None,
+            validation_accuracy=scores[1] if scores else None,
+            learning_rate=float(self._optimizer.learning_rate),
+            seconds=position.seconds,
+            tokens_per_second=position.tokens_per_second,
+        )
+        if not np.isfinite(scores[0] if scores else 0.0) or not all(np.isfinite(array).all() for array in weights):
+            self._diverge(
+                f"the validation loss or a weight was not a number after step {position.step} of epoch {position.epoch}"
+            )
+            return None
+        history, ended = [*position.history, epoch], position.epoch >= self._values.epochs
+        best_epoch, best_loss = position.best_epoch, position.best_loss
+        if scores is None or best_loss is None or scores[0] < best_loss:
+            self._best, best_epoch, best_loss = weights, position.epoch, scores[0] if scores else None
+        elif self._values.patience and position.epoch - best_epoch >= self._values.patience:
+            ended = True
+        self.position = Position(
+            epoch=position.epoch + 1, history=history, best_epoch=best_epoch, best_loss=best_loss, ended=ended
+        )
+        return epoch
+
+    def _diverge(self, where: str) -> None:
+        self.position.ended, self.position.diverged = True, f"{where}, seed {self._seed}"
+
+
+@contextmanager
+def explained_memory(tokens: NDArray[np.int32]) -> Iterator[None]:
+    """Says of a batch <int32>[batch, length] that does not fit into memory what to lower.
 
     Raises:
-        DeviceMemoryError: A step needs more memory than the device has.
+        DeviceMemoryError: The device has too little memory for what is computed within.
     """
-    step_function = make_step(network, forward, optimizer)
-    history: list[Epoch] = []
-    best, best_epoch, best_loss = network.get_weights(), 0, np.inf
-    seconds, tokens_seen = 0.0, 0
-    for epoch in range(1, values.epochs + 1):
-        total_loss = correct = 0.0
-        reviews = tokens = 0
-        started = time.perf_counter()
-        for step, batch in enumerate(batches(epoch), 1):
-            # Every step draws its dropout from numbers of its own: two, for the two kinds.
-            draw = np.array([seed, 2 * ((epoch - 1) * steps + step)], np.int32)
-            try:
-                loss, hits = step_function(batch.tokens, batch.labels, draw)
-            except tf.errors.ResourceExhaustedError:
-                shape = "×".join(map(str, batch.tokens.shape))
-                raise DeviceMemoryError(
-                    f"the memory did not suffice for a batch of {shape} tokens; lower --batch-size, --max-tokens or --units"
-                ) from None
-            total_loss += float(loss) * len(batch.labels)
-            if not np.isfinite(total_loss):
-                where = f"the loss was not a number at step {step} of epoch {epoch}, seed {seed}"
-                return Trained(history=history, best_epoch=best_epoch, diverged=where, seconds=seconds, tokens=tokens_seen)
-            correct += float(hits)
-            reviews += len(batch.labels)
-            tokens += int(np.count_nonzero(batch.tokens))
-            rate = tokens / (time.perf_counter() - started)
-            on_step(
-                Progress(
-                    epoch=epoch,
-                    step=step,
-                    steps=steps,
-                    loss=total_loss / reviews,
-                    accuracy=correct / reviews,
-                    tokens_per_second=rate,
-                )
-            )
-        elapsed = time.perf_counter() - started
-        seconds, tokens_seen = seconds + elapsed, tokens_seen + tokens
-        scores = validate() if validate else None
-        history.append(
-            Epoch(
-                epoch=epoch,
-                loss=total_loss / reviews,
-                accuracy=correct / reviews,
-                validation_loss=scores[0] if scores else None,
-                validation_accuracy=scores[1] if scores else None,
-                learning_rate=float(optimizer.learning_rate),
-                seconds=elapsed,
-                tokens_per_second=tokens / elapsed,
-            )
-        )
-        on_epoch(history[-1])
-        if scores is None or scores[0] < best_loss:
-            best, best_epoch, best_loss = network.get_weights(), epoch, scores[0] if scores else np.inf
-        elif values.patience and epoch - best_epoch >= values.patience:
-            break
-    network.set_weights(best)
-    return Trained(history=history, best_epoch=best_epoch, diverged=None, seconds=seconds, tokens=tokens_seen)
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:
+        shape = "×".join(map(str, tokens.shape))
+        raise DeviceMemoryError(
+            f"the memory did not suffice for a batch of {shape} tokens; lower --batch-size, --max-tokens or --units"
+        ) from None
 
 
 def make_step(

@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from job import artifacts
+from job import artifacts, atomic
 from job import schema as schemas
 from job.artifacts import Output, Result
 from job.errors import InputOutputError, OutputError
 
 
 def test_a_write_replaces_a_file_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    artifacts.write(tmp_path / "a" / "file", b"old")
-    artifacts.write(tmp_path / "a" / "file", b"new")
+    atomic.write(tmp_path / "a" / "file", b"old")
+    atomic.write(tmp_path / "a" / "file", b"new")
     assert [(path.name, path.read_bytes()) for path in (tmp_path / "a").iterdir()] == [("file", b"new")]
 
 
@@ -30,14 +30,14 @@ def test_a_write_replaces_a_file_whole_and_leaves_nothing_beside_it(tmp_path: Pa
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(
     call: str, number: int, expected: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    artifacts.write(tmp_path / "file", b"old")
+    atomic.write(tmp_path / "file", b"old")
 
     def fail(*_: Any) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, call, fail)
     with pytest.raises(expected, match="file"):
-        artifacts.write(tmp_path / "file", b"new")
+        atomic.write(tmp_path / "file", b"new")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"old")]
 
 
@@ -54,7 +54,7 @@ def test_a_kept_result_comes_back_as_it_was(probabilities: Any, weights: Any, se
         newest = max(tmp_path.glob(f"checkpoints/rnn-{seed}-*"), key=lambda each: each.stat().st_mtime_ns)
         if path != newest:
             path.unlink()
-    result = output.load_result("rnn", seed)
+    result = output.load_result("rnn", seed, pytest.fail)
     assert result is not None
     assert (result.record, result.history) == ({"seed": seed}, [{"epoch": 1, "loss": 0.1}])
     np.testing.assert_array_equal(result.probabilities, probabilities)
@@ -70,13 +70,16 @@ def test_a_damaged_result_is_not_used(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    assert output.load_result("lstm", 0) is None
-    assert output.load_result("lstm", 1) is None
+    warnings: list[str] = []
+    assert output.load_result("lstm", 0, warnings.append) is None
+    assert output.load_result("lstm", 1, warnings.append) is None
+    assert len(warnings) == 1
+    assert "is damaged and not used (its content is not what its name says)" in warnings[0]
 
 
 def test_discarding_a_run_keeps_what_is_not_the_run_s(tmp_path: Path) -> None:
     for name in ("metrics.json", "run.json", "rnn/model.keras", "checkpoints/x", "mine.txt"):
-        artifacts.write(tmp_path / name, b"")
+        atomic.write(tmp_path / name, b"")
     Output(tmp_path).discard()
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

@@ -89,7 +89,7 @@ def test_a_kill_while_seeds_are_added_costs_none_of_the_earlier_ones(
     tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("tensorflow")
-    from job import artifacts, config, run
+    from job import artifacts, atomic, config, run, trial
     from job.progress import Reporter
 
     def job(seeds: int) -> dict[str, Any]:
@@ -100,20 +100,27 @@ def test_a_kill_while_seeds_are_added_costs_none_of_the_earlier_ones(
         return run.train(configuration, Reporter(), fresh=False)
 
     first = job(1)
-    real = artifacts.write
+    real = atomic.write
 
-    def killed_at_the_predictions(path: Path, content: bytes) -> None:
+    def killed_at_the_predictions(path: Path, *arguments: Any) -> None:
         if path.name == "predictions.csv":
             raise KeyboardInterrupt
-        real(path, content)
+        real(path, *arguments)
 
-    monkeypatch.setattr(artifacts, "write", killed_at_the_predictions)
+    monkeypatch.setattr(atomic, "write", killed_at_the_predictions)
     with pytest.raises(KeyboardInterrupt):
         job(2)
     assert not (tmp_path / "metrics.json").exists()
-    monkeypatch.setattr(artifacts, "write", real)
-    monkeypatch.setattr(run, "_train_one", lambda *_: pytest.fail("a finished seed is trained again"))
+    monkeypatch.setattr(atomic, "write", real)
+    trained: list[int] = []
+
+    def observed(name: config.Architecture, seed: int, *rest: Any) -> trial.Trial:
+        trained.append(seed)
+        return trial.Trial(name, seed, *rest)
+
+    monkeypatch.setattr(run, "Trial", observed)
     both = job(2)
+    assert 0 not in trained
     # Times included: it is the record of the first job, not a second training.
     assert both["architectures"]["rnn"]["runs"][0] == first["architectures"]["rnn"]["runs"][0]
     assert artifacts.validate(tmp_path) == 5
@@ -363,7 +370,7 @@ def test_imdb_without_a_network_is_75_and_tells_what_to_do(command: Command, tmp
     assert done.returncode == 75
     for part in ("imdb.npz", str(tmp_path), "--data PATH", "--data embedded"):
         assert part in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_wrong_file_in_the_cache_is_refused(command: Command, tmp_path: Path) -> None:

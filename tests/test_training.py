@@ -22,27 +22,31 @@ Batch = namedtuple("Batch", "tokens labels")
 VALUES = replace(config._PRESETS[PresetName.quickstart][Architecture.rnn], epochs=4, patience=2)
 
 
-def loop(
-    validation: list[float] | None, spoil: Any = lambda draw: 0.0, values: Any = VALUES
-) -> tuple[training.Trained, Any, list[Any]]:
+def make(validation: list[float] | None, spoil: Any = lambda draw: 0.0, values: Any = VALUES) -> tuple[training.Training, Any]:
     network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
     layer = network.layers[0]
     batch = Batch(np.array([[1, 1], [1, 0]], np.int32), np.array([1.0, 0.0], np.float32))
-    steps: list[Any] = []
     scores = iter(validation or [])
-    trained = training.train(
+    made = training.Training(
         network,
         lambda tokens, draw: spoil(draw) + tf.cast(tf.reduce_sum(tokens, 1), tf.float32) * layer.kernel[0, 0] + layer.bias[0],
         keras.optimizers.SGD(0.5),
         values,
         7,
         2,
-        lambda epoch: [batch, batch],
+        lambda epoch, done: [batch, batch][done:],
         (lambda: (next(scores), 0.5)) if validation else None,
-        steps.append,
-        lambda epoch: None,
     )
-    return trained, network, steps
+    return made, network
+
+
+def loop(
+    validation: list[float] | None, spoil: Any = lambda draw: 0.0, values: Any = VALUES
+) -> tuple[training.Position, Any, list[float]]:
+    made, network = make(validation, spoil, values)
+    losses: list[float] = []
+    made.run(lambda position: losses.append(position.loss), lambda epoch: None)
+    return made.position, network, losses
 
 
 def test_a_step_is_gradient_descent_on_the_mean_cross_entropy() -> None:
@@ -53,8 +57,8 @@ def test_a_step_is_gradient_descent_on_the_mean_cross_entropy() -> None:
         kernel, bias = kernel - 0.5 * np.mean([2 * errors[0], errors[1]]), bias - 0.5 * np.mean(errors)
     assert network.get_weights()[0][0, 0] == pytest.approx(kernel, abs=1e-6)
     assert network.get_weights()[1][0] == pytest.approx(bias, abs=1e-6)
-    assert steps[0].loss == pytest.approx(np.log(2), abs=1e-6)
-    assert trained.tokens == 6
+    assert steps[0] == pytest.approx(np.log(2), abs=1e-6)
+    assert trained.history[0].tokens_per_second * trained.history[0].seconds == pytest.approx(6)
     assert (trained.best_epoch, trained.diverged) == (1, None)
 
 

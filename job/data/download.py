@@ -5,7 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from job.errors import InputOutputError, JobError, OutputError, TemporaryError
+from job import atomic
+from job.data.staging import staging_folder
+from job.errors import InputOutputError, TemporaryError
 
 _CHUNK = 1 << 20
 
@@ -25,56 +27,49 @@ def fetch(url: str, target: Path, algorithm: str, expected: str, otherwise: str)
 
     Raises:
         TemporaryError: The network failed, or something else came than was expected.
+        OutputError: The cache cannot be written.
+        InputOutputError: Writing failed midway.
     """
     import requests
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     digest = hashlib.new(algorithm, usedforsecurity=False)
     console = Console(stderr=True)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            partial.open("wb") as stream,
-            requests.get(url, stream=True, timeout=30) as response,
-            Progress(
-                TextColumn(target.name),
-                BarColumn(),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                console=console,
-                disable=not console.is_terminal,
-            ) as bar,
-        ):
-            response.raise_for_status()
-            length = response.headers.get("Content-Length", "")
-            task = bar.add_task(target.name, total=int(length) if length.isdigit() else None)
-            if not console.is_terminal:
-                print(f"fetching {url}", file=sys.stderr)
-            for chunk in response.iter_content(_CHUNK):
-                stream.write(chunk)
-                digest.update(chunk)
-                bar.advance(task, len(chunk))
-            stream.flush()
-            os.fsync(stream.fileno())
-        if digest.hexdigest() != expected:
-            raise TemporaryError(
-                f"{url}: its {algorithm} is {digest.hexdigest()}, not {expected}: a broken download, or not the file; {otherwise}"
-            )
-        os.replace(partial, target)
+        with staging_folder(target.parent) as staging:
+            partial = staging / target.name
+            with (
+                partial.open("wb") as stream,
+                requests.get(url, stream=True, timeout=30) as response,
+                Progress(
+                    TextColumn(target.name),
+                    BarColumn(),
+                    DownloadColumn(),
+                    TransferSpeedColumn(),
+                    console=console,
+                    disable=not console.is_terminal,
+                ) as bar,
+            ):
+                response.raise_for_status()
+                length = response.headers.get("Content-Length", "")
+                task = bar.add_task(target.name, total=int(length) if length.isdigit() else None)
+                if not console.is_terminal:
+                    print(f"fetching {url}", file=sys.stderr)
+                for chunk in response.iter_content(_CHUNK):
+                    stream.write(chunk)
+                    digest.update(chunk)
+                    bar.advance(task, len(chunk))
+            if digest.hexdigest() != expected:
+                raise TemporaryError(
+                    f"{url}: its {algorithm} is {digest.hexdigest()}, not {expected}: a broken download, or not the file; {otherwise}"
+                )
+            atomic.flush(partial)
+            os.replace(partial, target)
     except requests.RequestException as error:
         reason = type(error).__name__ + (f" {error.response.status_code}" if error.response is not None else "")
         raise TemporaryError(f"{target.name} could not be fetched from {url} ({reason}); {otherwise}") from None
-    except JobError:
-        raise
-    except PermissionError:
-        raise OutputError(
-            f"{target.parent}: the cache cannot be written by this user; name another folder with --cache"
-        ) from None
     except OSError as error:
         raise InputOutputError(
             f"{target}: writing failed ({error.strerror or error}); free some space or name another folder with --cache"
         ) from None
-    finally:
-        partial.unlink(missing_ok=True)

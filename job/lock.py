@@ -1,0 +1,208 @@
+"""One writer a folder: a lock file that its holder renews, and that nobody keeps by dying.
+
+It names host, process and a random token. A holder on this machine that has died is known at once, since the kernel
+let go of its flock; on another machine only by renewals that stop. Renewals are written into the file itself: a
+holder that was replaced by a new file, having been paused, goes on renewing the old one, which harms nobody.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from job import atomic
+from job.errors import InputOutputError, OutputError
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+# Always as many bytes, so that a renewal replaces all of the one before.
+_SIZE = 512
+_SETTLE_SECONDS = 1.0
+
+
+class WriterLock:
+    """The right to write into a folder. A context manager: acquired on entry, released on exit.
+
+    Args:
+        tell: Takes a line for the user while there is something to wait for.
+        patience: Seconds without a renewal after which a holder elsewhere counts as dead.
+        renewal: Seconds between renewals.
+    """
+
+    def __init__(self, folder: Path, tell: Callable[[str], None], patience: float = 60.0, renewal: float = 5.0) -> None:
+        self._path = folder / ".lock"
+        self._tell, self._patience, self._renewal = tell, patience, renewal
+        self._token = uuid.uuid4().hex
+        self._descriptor: int | None = None
+        self._renewals = 0
+        self._ended = threading.Event()
+        # A check must not read the file while it is being renewed.
+        self._busy = threading.Lock()
+
+    def __enter__(self) -> "WriterLock":
+        with atomic.explained(self._path):
+            self._acquire()
+        threading.Thread(target=self._keep_renewing, name="lock", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        with self._busy, contextlib.suppress(OSError):
+            if self._holder(_read(self._path)).get("token") == self._token:
+                self._path.unlink()
+        self._let_go()
+
+    def check(self) -> None:
+        """Makes sure that this process still is the writer.
+
+        Raises:
+            OutputError: Another process took over.
+            InputOutputError: The lock file is gone, and so may be the folder.
+        """
+        with self._busy:
+            content = _read(self._path)
+        if content is None:
+            raise InputOutputError(
+                f"{self._path.parent}: the folder, or the lock in it, was removed while the job ran; nothing more is written, run again"
+            )
+        holder = self._holder(content)
+        if holder.get("token") != self._token:
+            raise OutputError(
+                f"{self._path.parent}: {_name(holder)} took over this output while this process was paused; this one writes no more"
+            )
+
+    def _acquire(self) -> None:
+        started = seen_at = time.monotonic()
+        seen: bytes | None = None
+        while not self._create():
+            content = _read(self._path)
+            if content is None:
+                continue
+            if self._adopt(content):
+                return
+            now = time.monotonic()
+            if seen is None:
+                self._tell(
+                    f"{self._path.parent} is held by {_name(self._holder(content))}; waiting up to {self._patience:.0f} s for it to end or to show that it is dead"
+                )
+            if content != seen:
+                seen, seen_at = content, now
+            if now - seen_at >= self._patience and self._replace():
+                return
+            if now - started >= self._patience and now - seen_at < min(2.5 * self._renewal, self._patience):
+                raise OutputError(
+                    f"{self._path.parent}: {_name(self._holder(content))} is writing here and is alive; wait for it to end, or choose another --output"
+                )
+            time.sleep(min(0.25, self._renewal / 4))
+
+    def _create(self) -> bool:
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileExistsError:
+            return False
+        self._hold(descriptor)
+        return True
+
+    def _adopt(self, content: bytes) -> bool:
+        """Takes the lock of a holder that ran on this machine and provably is no more."""
+        if self._holder(content).get("boot") != _boot():
+            return False
+        try:
+            descriptor = os.open(self._path, os.O_RDWR)
+        except OSError:
+            return False
+        if _flock(descriptor) and _is_still(self._path, descriptor):
+            self._hold(descriptor)
+            return True
+        os.close(descriptor)
+        return False
+
+    def _replace(self) -> bool:
+        """Puts a new lock file in the place of one that is no longer renewed; of several that try, one stays."""
+        unfinished = atomic.temporary(self._path)
+        self._hold(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644))
+        os.replace(unfinished, self._path)
+        time.sleep(min(_SETTLE_SECONDS, self._patience))
+        if self._holder(_read(self._path)).get("token") == self._token:
+            return True
+        self._let_go()
+        return False
+
+    def _hold(self, descriptor: int) -> None:
+        _flock(descriptor)
+        self._descriptor = descriptor
+        self._renew()
+
+    def _let_go(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _renew(self) -> None:
+        self._renewals += 1
+        holder = {
+            "host": platform.node()[:100],
+            "process": os.getpid(),
+            "boot": _boot(),
+            "token": self._token,
+            "renewals": self._renewals,
+        }
+        assert self._descriptor is not None
+        os.pwrite(self._descriptor, json.dumps(holder).encode().ljust(_SIZE), 0)
+        os.fsync(self._descriptor)
+
+    def _keep_renewing(self) -> None:
+        while not self._ended.wait(self._renewal):
+            with self._busy, contextlib.suppress(OSError):
+                # That a renewal fails is found out, and said, at the next write.
+                if not self._ended.is_set():
+                    self._renew()
+
+    @staticmethod
+    def _holder(content: bytes | None) -> dict[str, Any]:
+        try:
+            value = json.loads(content or b"{}")
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+def _name(holder: dict[str, Any]) -> str:
+    return f"process {holder.get('process', '?')} on {holder.get('host', 'an unknown host')}"
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()[:_SIZE]
+    except FileNotFoundError:
+        return None
+
+
+def _flock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        # Held by another, or the file system knows no locks: then nothing is proven.
+        return False
+    return True
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except OSError:
+        return False
+
+
+def _boot() -> str:
+    """Names this machine since its last start: a container's host name may be another container's, too."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return platform.node()

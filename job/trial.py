@@ -1,0 +1,204 @@
+"""One training: an architecture and a seed, from batches to scores, taken up again where it was left."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from job import evaluation, signals
+from job.artifacts import Result
+from job.checkpoints import Checkpoints, Snapshot
+from job.config import Architecture, Hyperparameters
+from job.data import batches
+from job.data.corpus import Corpus
+from job.errors import DataError
+from job.progress import Reporter
+
+_EVALUATION_BATCH = 256
+# A snapshot at each epoch's end, and when so many seconds have passed since the last one.
+_CHECKPOINT_SECONDS = 30.0
+
+
+def parts(corpus: Corpus, values: Hyperparameters) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Places of the training, validation and test reviews, each <int64>[reviews].
+
+    Raises:
+        DataError: A part that is learned from does not hold both classes.
+    """
+    if values.first_reviews:
+        train, test = batches.keras_shuffle(corpus, values.first_reviews)
+        return train, train[:0], test
+    train, validation = corpus.split_validation(values.validation_share)
+    for name, indices in (("training", train), ("validation", validation)):
+        if len(set(corpus.labels[indices].tolist())) < 2:
+            raise DataError(
+                f"{corpus.name}: the {name} part ({len(indices)} reviews) does not hold both classes; more reviews are needed"
+            )
+    return train, validation, corpus.part("test")
+
+
+class Trial:
+    """The training and scoring of one architecture with one seed.
+
+    Args:
+        device: The `device` entry of metrics.json.
+        place: Names the device and the software: what a continued training must share to be bit-identical.
+        kernel: What runs the recurrence.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        seed: int,
+        values: Hyperparameters,
+        corpus: Corpus,
+        device: dict[str, Any],
+        place: str,
+        kernel: str,
+    ) -> None:
+        from job import models
+
+        self._architecture, self._seed, self._values, self._corpus = architecture, seed, values, corpus
+        self._device, self._place, self._kernel = device, place, kernel
+        self._train, self._validation, self._test = parts(corpus, values)
+        # The tutorial's network takes every review at one fixed length.
+        self._length = None if values.embedding_size else values.max_tokens
+        self._network = models.build(architecture, values, seed)
+        self._logits_of = models.make_predict(self._network, values)
+        self._continued: list[str] = []
+
+    def run(self, checkpoints: Checkpoints, reporter: Reporter) -> Result:
+        """Trains, from the last snapshot if there is one, and scores; the test reviews are used once, at the end.
+
+        Raises:
+            Interrupted: A signal came; what was reached is in a snapshot.
+            DeviceMemoryError, OutputError, InputOutputError: As the parts raise them.
+        """
+        training = self._prepare(checkpoints, reporter)
+
+        def save() -> None:
+            state = training.state()
+            values = {"position": state.position, "place": self._place, "continued": self._continued}
+            step = (training.position.epoch - 1) * training.steps + training.position.step
+            checkpoints.save(step, Snapshot(values, state.arrays))
+
+        def on_step(position: Any) -> None:
+            reporter.step(position, training.steps)
+            if time.monotonic() - checkpoints.saved_at > _CHECKPOINT_SECONDS:
+                save()
+            signals.raise_pending()
+
+        def on_epoch(epoch: Any) -> None:
+            reporter.epoch(epoch)
+            save()
+
+        try:
+            with signals.deferred():
+                training.run(on_step, on_epoch)
+        except signals.Interrupted:
+            save()
+            raise
+        return self._score(training.position, reporter)
+
+    def _prepare(self, checkpoints: Checkpoints, reporter: Reporter) -> Any:
+        from job import models, training
+
+        values = self._values
+        lengths = np.minimum(self._corpus.lengths[self._train], values.max_tokens)
+        steps = -(-len(self._train) // values.batch_size)
+
+        def epoch_batches(epoch: int, done: int) -> Iterable[batches.Batch]:
+            order = batches.training_order(lengths, values.batch_size, self._seed, epoch)
+            return batches.batches(
+                self._corpus, self._train, order[done:], values.vocabulary_size, values.max_tokens, self._length
+            )
+
+        def validate() -> tuple[float, float]:
+            return evaluation.losses(self._corpus.labels[self._validation], self._predict(self._validation))
+
+        made = training.Training(
+            self._network,
+            partial(models.forward, self._network, values),
+            models.optimizer(values, steps * values.epochs),
+            values,
+            self._seed,
+            steps,
+            epoch_batches,
+            validate if len(self._validation) else None,
+        )
+        snapshot = checkpoints.load()
+        reporter.start(self._architecture, self._seed, values.epochs)
+        if snapshot is not None:
+            made.restore(training.State(snapshot.values["position"], snapshot.arrays))
+            self._continued = list(snapshot.values["continued"])
+            where = f"epoch {made.position.epoch} after step {made.position.step} of {steps}"
+            if made.position.ended:
+                where = "its evaluation"
+            reporter.message(f"{self._architecture} seed {self._seed}: continued at {where}")
+            if snapshot.values["place"] != self._place:
+                change = f"at {where} from {snapshot.values['place']} to {self._place}"
+                self._continued.append(change)
+                reporter.message(
+                    f"warning: going on {change}: the result will not be the same to the bit; metrics.json records it"
+                )
+        return made
+
+    def _predict(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Logits <float32>[reviews] of the reviews at these places. A signal that is deferred ends it between batches."""
+        from job.training import explained_memory
+
+        result = np.empty(len(indices), np.float32)
+        values = self._values
+        order = batches.evaluation_order(np.minimum(self._corpus.lengths[indices], values.max_tokens), _EVALUATION_BATCH)
+        assembled = batches.batches(self._corpus, indices, order, values.vocabulary_size, values.max_tokens, self._length)
+        for places, batch in zip(order, assembled, strict=True):
+            with explained_memory(batch.tokens):
+                result[places] = self._logits_of(batch.tokens)
+            signals.raise_pending()
+        return result
+
+    def _score(self, position: Any, reporter: Reporter) -> Result:
+        history = [{"seed": self._seed} | asdict(epoch) for epoch in position.history]
+        logits = {"train": self._train, "validation": self._validation, "test": self._test}
+        scores: dict[str, Any] = dict.fromkeys(logits)
+        probabilities = np.empty(0, np.float32)
+        diverged = position.diverged
+        if not diverged:
+            for name, indices in logits.items():
+                predicted = self._predict(indices)
+                if not np.isfinite(predicted).all():
+                    diverged = f"a prediction for the {name} reviews was not a number after the last epoch, seed {self._seed}"
+                    break
+                if len(indices):
+                    scores[name] = evaluation.scores(self._corpus.labels[indices], predicted)
+            else:
+                probabilities = evaluation.probabilities(predicted)
+        if diverged:
+            reporter.message(f"warning: {self._architecture}: {diverged}; the other runs go on")
+            scores = dict.fromkeys(scores)
+        last = position.history[-1] if position.history else None
+        seconds = sum(epoch.seconds for epoch in position.history)
+        tokens = sum(epoch.seconds * epoch.tokens_per_second for epoch in position.history)
+        record = {
+            "seed": self._seed,
+            "status": "diverged" if diverged else "finished",
+            "diverged": diverged,
+            "epochs": len(position.history),
+            "best_epoch": position.best_epoch,
+            "parameters": int(self._network.count_params()),
+            "device": self._device["type"],
+            "kernel": self._kernel,
+            "continued": self._continued,
+            **scores,
+            "last_epoch": {"loss": last.loss, "accuracy": last.accuracy} if last else None,
+            "train_reviews": len(self._train),
+            "validation_reviews": len(self._validation),
+            "test_reviews": len(self._test),
+            "seconds": seconds,
+            "tokens_per_second": tokens / seconds if seconds else 0.0,
+        }
+        return Result(record, history, probabilities, None if diverged else self._network.get_weights())
