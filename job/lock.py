@@ -80,6 +80,7 @@ class WriterLock:
     def _acquire(self) -> None:
         started = seen_at = time.monotonic()
         seen: bytes | None = None
+        holder: dict[str, Any] = {}
         while not self._create():
             content = _read(self._path)
             if content is None:
@@ -87,9 +88,11 @@ class WriterLock:
             if self._adopt(content):
                 return
             now = time.monotonic()
+            # A renewal in the making may be read half.
+            holder = self._holder(content) or holder
             if seen is None:
                 self._tell(
-                    f"{self._path.parent} is held by {_name(self._holder(content))}; waiting up to {self._patience:.0f} s for it to end or to show that it is dead"
+                    f"{self._path.parent} is held by {_name(holder)}; waiting up to {self._patience:.0f} s for it to end or to show that it is dead"
                 )
             if content != seen:
                 seen, seen_at = content, now
@@ -97,7 +100,7 @@ class WriterLock:
                 return
             if now - started >= self._patience and now - seen_at < min(2.5 * self._renewal, self._patience):
                 raise OutputError(
-                    f"{self._path.parent}: {_name(self._holder(content))} is writing here and is alive; wait for it to end, or choose another --output"
+                    f"{self._path.parent}: {_name(holder)} is writing here and is alive; wait for it to end, or choose another --output"
                 )
             time.sleep(min(0.25, self._renewal / 4))
 
