@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,7 +70,7 @@ class Output:
         Raises:
             OutputError: It cannot.
         """
-        probe = self.folder / f".write-test.{uuid.uuid4().hex[:8]}"
+        probe = atomic.temporary(self.folder / "write-test")
         try:
             with atomic.explained(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +90,7 @@ class Output:
             value = json.loads(path.read_text("utf-8"))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ConfigurationError(
                 f"{path}: cannot be read as a run's file ({error}); choose another --output, or --fresh to discard it"
             ) from None
@@ -233,27 +232,25 @@ class Output:
             atomic.remove(unfinished)
 
     def read_predictions(self) -> Predictions:
-        """The probabilities of predictions.csv, by architecture and seed."""
+        """The probabilities of predictions.csv, by architecture and seed; the file has been validated."""
         collected: dict[tuple[str, int], list[float]] = {}
-        try:
-            with (self.folder / "predictions.csv").open(newline="") as stream:
-                for row in csv.DictReader(stream):
-                    collected.setdefault((row["architecture"], int(row["seed"])), []).append(float(row["probability"]))
-        except (OSError, KeyError, ValueError) as error:
-            raise DataError(f"{self.folder / 'predictions.csv'}: cannot be read ({error})") from None
+        for row in self._read_csv("predictions.csv"):
+            collected.setdefault((row["architecture"], int(row["seed"])), []).append(float(row["probability"]))
         return {key: np.array(values, np.float32) for key, values in collected.items()}
 
     def read_history(self, architecture: str) -> dict[int, list[dict[str, Any]]]:
-        """The rows of history.csv by seed."""
+        """The rows of history.csv by seed; the file has been validated."""
         rows: dict[int, list[dict[str, Any]]] = {}
-        with (self.folder / architecture / "history.csv").open(newline="") as stream:
-            for row in csv.DictReader(stream):
-                typed = {
-                    key: (int(value) if key in ("seed", "epoch") else float(value) if value else None)
-                    for key, value in row.items()
-                }
-                rows.setdefault(int(row["seed"]), []).append(typed)
+        for row in self._read_csv(f"{architecture}/history.csv"):
+            typed = {
+                key: (int(value) if key in ("seed", "epoch") else float(value) if value else None) for key, value in row.items()
+            }
+            rows.setdefault(int(row["seed"]), []).append(typed)
         return rows
+
+    def _read_csv(self, name: str) -> Iterator[dict[str, str]]:
+        with (self.folder / name).open(newline="") as stream:
+            yield from csv.DictReader(stream)
 
 
 def _sha256(path: Path) -> str:

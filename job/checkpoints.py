@@ -43,6 +43,8 @@ class Checkpoints:
         """Snapshots saved."""
         self.seconds = 0.0
         """Spent in saving."""
+        self.last_seconds = 0.0
+        """Spent in saving the last one."""
         self.saved_at = time.monotonic()
         """When the last one was saved, by `time.monotonic`."""
 
@@ -57,7 +59,8 @@ class Checkpoints:
         for path in self._paths()[_KEPT:]:
             atomic.remove(path)
         self.saved_at = time.monotonic()
-        self.count, self.seconds = self.count + 1, self.seconds + self.saved_at - started
+        self.last_seconds = self.saved_at - started
+        self.count, self.seconds = self.count + 1, self.seconds + self.last_seconds
 
     def load(self) -> Snapshot | None:
         """The last whole snapshot; None where there is none. Warns of damaged ones."""
@@ -103,7 +106,7 @@ def _whole(paths: list[Path], warn: Callable[[str], None]) -> Iterator[Snapshot]
             with safe_open(path, framework="np") as file:
                 values = json.loads(file.metadata()["values"])
                 arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
             warn(f"warning: {path} is damaged and not used ({error}); going on from what was saved before it")
             continue
         yield Snapshot(values, arrays)

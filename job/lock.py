@@ -171,7 +171,7 @@ class WriterLock:
     def _holder(content: bytes | None) -> dict[str, Any]:
         try:
             value = json.loads(content or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}
 

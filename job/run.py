@@ -8,11 +8,11 @@ import numpy as np
 import job
 from job import device as devices
 from job import evaluation, provenance
-from job.artifacts import Output, Result
+from job.artifacts import Output, Result, validate
 from job.config import Architecture, Configuration, PresetName, fingerprint
 from job.data import batches
 from job.data.corpus import Corpus, load
-from job.errors import ConfigurationError, DeviceError, DivergedError
+from job.errors import ConfigurationError, DataError, DeviceError, DivergedError
 from job.progress import Reporter
 from job.schema import SCHEMA_VERSION, check_schema
 from job.trial import Trial, parts
@@ -132,6 +132,7 @@ def _finished(output: Output, identity: dict[str, Any], fresh: bool) -> dict[tup
 
     Raises:
         ConfigurationError: The folder holds a run of another configuration, and it is not to be discarded.
+        DataError: A file of the finished run is missing or was changed.
     """
     if fresh and not output.is_finished():
         return None
@@ -151,6 +152,10 @@ def _finished(output: Output, identity: dict[str, Any], fresh: bool) -> dict[tup
         raise ConfigurationError(
             f"{output.folder}: --fresh discards unfinished runs only, and this one is finished; choose another --output, or remove the folder"
         )
+    try:
+        validate(output.folder)
+    except DataError as error:
+        raise DataError(f"{error}; remove the folder and run again, or choose another --output") from None
     predictions = output.read_predictions()
     results = {}
     for name, entry in metrics["architectures"].items():

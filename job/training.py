@@ -124,7 +124,8 @@ class Training:
         groups = {
             "weights": self._network.get_weights(),
             "optimizer": [variable.numpy() for variable in self._optimizer.variables],
-            "best": self._best,
+            # Right after the best epoch they are the same.
+            "best": [] if self._at_best() else self._best,
         }
         arrays = {f"{group}-{number:03}": array for group, each in groups.items() for number, array in enumerate(each)}
         return State(asdict(self.position), arrays)
@@ -140,7 +141,10 @@ class Training:
         self._network.set_weights(groups["weights"])
         for variable, value in zip(self._optimizer.variables, groups["optimizer"], strict=True):
             variable.assign(value)
-        self._best = groups["best"]
+        self._best = groups["weights"] if self._at_best() else groups["best"]
+
+    def _at_best(self) -> bool:
+        return self.position.step == 0 and self.position.epoch == self.position.best_epoch + 1
 
     def run(self, on_step: Callable[[Position], None], on_epoch: Callable[[Epoch], None]) -> None:
         """Trains to the end; the network is left with the weights of the epoch with the best validation loss, or of the last.

@@ -19,8 +19,10 @@ from job.errors import DataError
 from job.progress import Reporter
 
 _EVALUATION_BATCH = 256
-# A snapshot at each epoch's end, and when so many seconds have passed since the last one.
+# A snapshot at each epoch's end, and when this many seconds have passed since the last one; where a disk is so slow
+# that it would cost more than a hundredth of the time, correspondingly later.
 _CHECKPOINT_SECONDS = 30.0
+_LEAST_RATIO = 100.0
 
 
 def parts(corpus: Corpus, values: Hyperparameters) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -88,7 +90,7 @@ class Trial:
 
         def on_step(position: Any) -> None:
             reporter.step(position, training.steps)
-            if time.monotonic() - checkpoints.saved_at > _CHECKPOINT_SECONDS:
+            if time.monotonic() - checkpoints.saved_at > max(_CHECKPOINT_SECONDS, _LEAST_RATIO * checkpoints.last_seconds):
                 save()
             signals.raise_pending()
 

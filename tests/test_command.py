@@ -155,6 +155,50 @@ def test_validate_finds_a_changed_or_missing_file(command: Command, finished: Pa
     assert command("validate", tmp_path / "none").returncode == 66
 
 
+@pytest.mark.parametrize("kind", ["train", "validate"])
+@pytest.mark.parametrize(
+    ("name", "content", "code", "message"),
+    [
+        ("metrics.json", b"", 78, "cannot be read as a run's file"),
+        ("metrics.json", b"[]", 78, "expected a JSON object"),
+        ("metrics.json", b"{}", 65, "is a required property"),
+        ("metrics.json", b'\xff', 78, "cannot be read as a run's file"),
+        ("metrics.json", b"[" * 100_000, 78, "cannot be read as a run's file"),
+        ("run.json", b"", 78, "cannot be read as a run's file"),
+        ("run.json", b"{}", 78, "a finished run of another configuration (it tells none)"),
+        ("predictions.csv", b"", 65, "was changed since the run ended"),
+        ("predictions.csv", None, 65, "is missing from the run"),
+        ("lstm/history.csv", None, 65, "is missing from the run"),
+        ("lstm/history.csv", b"a,b\n", 65, "was changed since the run ended"),
+        ("rnn/model.keras", b"", 65, "was changed since the run ended"),
+    ],
+)  # fmt: skip
+def test_a_run_with_a_spoiled_file_is_refused(
+    name: str, content: bytes | None, code: int, message: str, kind: str, finished: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, shared_cache: Path, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    import shutil
+
+    from job import cli
+
+    output = tmp_path / "output"
+    shutil.copytree(finished, output)
+    (output / name).unlink()
+    if content is not None:
+        (output / name).write_bytes(content)
+    train = ["train", "--preset", "quickstart", "--output", str(output), "--seeds", "3", "--cache", str(shared_cache), *SMALL]
+    monkeypatch.setattr(sys, "argv", ["sentiment-job", *(train if kind == "train" else ["validate", str(output)])])
+    before = tree(output)
+    found = cli.run_command_line()
+    line = capsys.readouterr().err
+    if kind == "train":
+        assert (found, message in line) == (code, True), line
+    else:
+        assert found == 65, line
+    assert len(line.splitlines()) == 1
+    assert tree(output) == before
+
+
 def test_a_model_predicts_what_the_predictions_say(finished: Path) -> None:
     keras = pytest.importorskip("keras")
     from job import config

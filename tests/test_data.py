@@ -226,6 +226,9 @@ BAD: list[tuple[str, bytes, dict[str, bytes], int, str]] = [
     ("no.npz", b"not a zip", {"imdb_word_index.json": _INDEX}, 65, "expected an .npz"),
     ("alone.npz", npz(**_GOOD), {}, 66, "no imdb_word_index.json beside it"),
     ("index.npz", npz(**_GOOD), {"imdb_word_index.json": b"[]"}, 65, "expected a JSON object of word: rank"),
+    ("deep.npz", npz(**_GOOD), {"imdb_word_index.json": b'{"a":' * 100_000}, 65, "no JSON"),
+    ("latin.npz", npz(**_GOOD), {"imdb_word_index.json": b'{"\xe9": 1}'}, 65, "no JSON"),
+    ("names.npz", npz(**_GOOD), {"imdb_word_index.json": b'{"a": 1, "b": "2"}'}, 65, "imdb_word_index.json"),
     ("gap.npz", npz(**_GOOD), {"imdb_word_index.json": b'{"a": 1, "b": 3}'}, 65, "expected the ranks 1 to 2"),
     ("arrays.npz", npz(a=np.zeros(3)), {"imdb_word_index.json": _INDEX}, 65, "missing: x_train"),
     ("evil.npz", npz(**_GOOD | {"x_train": reviews([1], Evil())}), {"imdb_word_index.json": _INDEX}, 65, "is not an array, a list or an integer"),
@@ -308,6 +311,12 @@ def test_an_array_that_unpacks_beyond_bounds_is_refused(tmp_path: Path, monkeypa
         load(source(path, tmp_path))
 
 
+_MANY: dict[str, Any] = {
+    "x_train": reviews(*([1 + n % 8, 2] for n in range(40))), "y_train": np.arange(40) % 2,
+    "x_test": reviews(*([1 + n % 8] for n in range(40))), "y_test": np.arange(40) % 2,
+}  # fmt: skip
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_is_done_to_a_file_it_is_read_or_refused(data: st.DataObject, tmp_path: Path) -> None:
@@ -318,6 +327,8 @@ def test_whatever_is_done_to_a_file_it_is_read_or_refused(data: st.DataObject, t
                 (".jsonl", as_jsonl(rows())),
                 (".parquet", as_parquet(rows())),
                 (".tar.gz", as_tar(rows())),
+                (".npz", npz(**_MANY)),
+                ("_word_index.json", json.dumps({f"w{rank}": rank for rank in range(1, 9)}).encode()),
             ]
         )
     )
@@ -326,7 +337,13 @@ def test_whatever_is_done_to_a_file_it_is_read_or_refused(data: st.DataObject, t
         place = data.draw(st.integers(0, len(damaged) - 1))
         damaged[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
     path = tmp_path / f"damaged{suffix}"
-    path.write_bytes(damaged)
+    if suffix == "_word_index.json":
+        path = tmp_path / "whole.npz"
+        path.write_bytes(npz(**_MANY))
+        (tmp_path / "imdb_word_index.json").write_bytes(damaged)
+    else:
+        (tmp_path / "imdb_word_index.json").write_text(json.dumps({f"w{rank}": rank for rank in range(1, 9)}))
+        path.write_bytes(damaged)
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
     code = 0
     try:

@@ -1,5 +1,6 @@
 """The step loop, on a network of one weight."""
 
+import json
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,9 @@ Batch = namedtuple("Batch", "tokens labels")
 VALUES = replace(config._PRESETS[PresetName.quickstart][Architecture.rnn], epochs=4, patience=2)
 
 
-def make(validation: list[float] | None, spoil: Any = lambda draw: 0.0, values: Any = VALUES) -> tuple[training.Training, Any]:
+def make(
+    validation: list[float] | None, spoil: Any = lambda draw: 0.0, values: Any = VALUES, momentum: float = 0.0
+) -> tuple[training.Training, Any]:
     network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
     layer = network.layers[0]
     batch = Batch(np.array([[1, 1], [1, 0]], np.int32), np.array([1.0, 0.0], np.float32))
@@ -30,7 +33,7 @@ def make(validation: list[float] | None, spoil: Any = lambda draw: 0.0, values: 
     made = training.Training(
         network,
         lambda tokens, draw: spoil(draw) + tf.cast(tf.reduce_sum(tokens, 1), tf.float32) * layer.kernel[0, 0] + layer.bias[0],
-        keras.optimizers.SGD(0.5),
+        keras.optimizers.SGD(0.5, momentum=momentum),
         values,
         7,
         2,
@@ -80,6 +83,71 @@ def test_a_loss_that_is_no_number_ends_the_run_and_names_the_step_and_seed() -> 
     trained, _, _ = loop(None, lambda draw: tf.where(draw[1] < 6, 0.0, np.nan))
     assert trained.diverged == "the loss was not a number at step 1 of epoch 2, seed 7"
     assert len(trained.history) == 1
+
+
+def test_a_validation_loss_or_a_weight_that_is_no_number_ends_the_run() -> None:
+    trained, _, _ = loop([0.5, float("nan"), 0.1, 0.1])
+    assert trained.diverged == "the validation loss or a weight was not a number after step 2 of epoch 2, seed 7"
+    assert (trained.ended, len(trained.history)) == (True, 1)
+    # The loss is a number to the end, and the last update makes the weights infinite.
+    made, network = make(None, values=replace(VALUES, epochs=1))
+    made.run(lambda position: network.layers[0].kernel.assign([[np.inf]]) if position.step == 2 else None, lambda epoch: None)
+    assert made.position.diverged is not None
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("moment", range(1, 9))
+@pytest.mark.parametrize("kind", ["step", "validation"])
+def test_a_training_that_is_left_and_taken_up_again_is_the_one_that_was_not(kind: str, moment: int) -> None:
+    scores = [0.6, 0.4, 0.5, 0.3]
+
+    def noisy(draw: Any) -> Any:
+        return tf.random.stateless_normal([2], draw)
+
+    def fresh(left: list[float]) -> tuple[training.Training, Any]:
+        return make(left, noisy, momentum=0.5)
+
+    def times_aside(position: training.Position) -> Any:
+        return [{**vars(epoch), "seconds": 0, "tokens_per_second": 0} for epoch in position.history]
+
+    whole, reference = fresh(scores)
+    whole.run(lambda position: None, lambda epoch: None)
+    first, network = fresh(scores)
+    count = 0
+
+    def stop(*_: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == moment:
+            raise StopError
+
+    def validate() -> tuple[float, float]:
+        stop()
+        assert real is not None
+        return real()
+
+    real = first._validate
+    if kind == "validation":
+        first._validate = validate
+    try:
+        first.run(stop if kind == "step" else lambda position: None, lambda epoch: None)
+        assert kind == "validation"
+        assert moment > 4
+    except StopError:
+        pass
+    state = first.state()
+    state = training.State(json.loads(json.dumps(state.position)), {key: array.copy() for key, array in state.arrays.items()})
+    second, network = fresh(scores[len(state.position["history"]) :] or [0.0])
+    second.restore(state)
+    second.run(lambda position: None, lambda epoch: None)
+    for array, expected in zip(network.get_weights(), reference.get_weights(), strict=True):
+        np.testing.assert_array_equal(array, expected)
+    assert times_aside(second.position) == times_aside(whole.position)
+    assert (second.position.best_epoch, second.position.ended) == (whole.position.best_epoch, True) == (4, True)
+    np.testing.assert_array_equal(second._optimizer.variables[0], whole._optimizer.variables[0])
 
 
 def test_memory_that_does_not_suffice_is_71_and_tells_what_to_lower() -> None:
