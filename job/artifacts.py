@@ -117,12 +117,12 @@ class Output:
 
     def has_leftovers(self) -> bool:
         """Whether a finished run's folder still holds what a kill at its very end left."""
-        return self.is_finished() and self._checkpoints.exists()
+        return self.is_finished() and (self._checkpoints.exists() or (self.folder / ".lock").exists())
 
     def sweep(self) -> None:
         """Removes what earlier kills left unfinished, and the checkpoints of a finished run."""
         atomic.sweep(self.folder)
-        if self.has_leftovers():
+        if self.is_finished():
             atomic.remove(self._checkpoints)
 
     def is_finished(self) -> bool:

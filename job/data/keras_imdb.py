@@ -7,7 +7,6 @@ here through an unpickler that admits nothing but numpy arrays, lists and intege
 import io
 import json
 import pickle
-import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +96,7 @@ def read_reviews(path: Path, word_count: int) -> Iterator[tuple[np.ndarray[Any, 
     """
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, OSError) as error:
         raise DataError(f"{path}: expected an .npz archive with {', '.join(_MEMBERS)}, but it is none ({error})") from None
     with archive:
         missing = [name for name in _MEMBERS if name + ".npy" not in archive.namelist()]
@@ -135,23 +134,8 @@ def _member(archive: zipfile.ZipFile, path: Path, name: str) -> np.ndarray[Any, 
     try:
         with archive.open(info) as stream:
             array = read_array(io.BufferedReader(stream))
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        KeyError,
-        EOFError,
-        OverflowError,
-        MemoryError,
-        SyntaxError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        struct.error,
-        NotImplementedError,
-        RuntimeError,
-        OSError,
-    ) as error:
+    # What zip files, numpy headers and pickles that are damaged raise has no common type.
+    except Exception as error:
         raise DataError(
             f"{path}: {name} is no array of reviews or labels as Keras writes it ({' '.join(str(error).split())[:200]})"
         ) from None
