@@ -79,6 +79,17 @@ class Output:
         except InputOutputError as error:
             raise OutputError(str(error)) from None  # nothing was begun, so nothing failed midway
 
+    def is_lost_with_container(self) -> bool:
+        """Whether the folder lies on a container's own layers and not on a volume."""
+        try:
+            mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        except OSError:
+            return False
+        path = self.folder.resolve()
+        # The last of the longest: a mount hides what was mounted there before.
+        place = max(reversed(mounts), key=lambda fields: len(fields[4]) if path.is_relative_to(fields[4]) else 0)
+        return place[4] == "/" and "overlay" in place[place.index("-") + 1]
+
     def read_json(self, name: str) -> dict[str, Any] | None:
         """A JSON file of the run, or None where it is not there.
 

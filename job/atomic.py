@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,13 +34,22 @@ def explained(path: Path) -> Iterator[None]:
                 f"{path}: cannot be written, its file system is read-only; mount it writable, or choose another --output"
             ) from None
         if error.errno in _FORBIDDEN:
-            user = os.getuid()
-            raise OutputError(
-                f"{path}: cannot be written by user {user} ({reason}); choose another --output, or `chown {user}` it"
-            ) from None
+            raise OutputError(f"{path}: cannot be written by user {os.getuid()} ({reason}); {_mend(path)}") from None
         raise InputOutputError(
             f"{path}: writing failed ({reason}); what was finished before is intact, mend this and run again"
         ) from None
+
+
+def _mend(path: Path) -> str:
+    """What to do about a place that may not be written, named by what is there."""
+    place = next((each for each in (path, *path.parents) if each.exists()), Path("/"))
+    if not place.is_dir():
+        return f"{place} is a file; choose another --output"
+    owner, user = place.stat(), os.getuid()
+    if owner.st_uid == user:
+        return f"`chmod u+rwx {place}`, or choose another --output"
+    as_owner = f"run as its owner (in a container: --user {owner.st_uid}:{owner.st_gid}), or " if owner.st_uid else ""
+    return f"{as_owner}`chown -R {user}:{os.getgid()} {place}` (of a volume: the folder that is mounted there), or choose another --output"
 
 
 def temporary(path: Path) -> Path:
@@ -50,7 +60,9 @@ def temporary(path: Path) -> Path:
 def sweep(folder: Path) -> None:
     """Removes what earlier kills left unfinished in a folder and below. Only for a folder's one writer."""
     for path in sorted(folder.rglob(f".*{_TEMPORARY}")):
-        remove(path)
+        # Temporary files may have no other place than this folder; those are in use.
+        if path != Path(tempfile.gettempdir()):
+            remove(path)
 
 
 def remove(path: Path) -> None:

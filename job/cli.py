@@ -151,10 +151,11 @@ def check(
     require_gpu: Annotated[bool, typer.Option("--require-gpu", help="End with 69 where no GPU works.")] = False,
 ) -> None:
     """Is there a GPU, and does it work?"""
-    from job import device
+    from job import device, environment
     from job.errors import DeviceError
 
-    facts = device.check()
+    with environment.prepared(None, None):
+        facts = device.check()
     if as_json:
         _print_json(facts)
     else:

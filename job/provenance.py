@@ -37,8 +37,11 @@ def _tensorflow() -> str:
 
 
 def revision() -> str | None:
-    """The git revision of a checkout; None elsewhere."""
+    """The git revision: an image's, from the file that its build left, or a checkout's; None elsewhere."""
     folder = Path(__file__).parents[1]
+    baked = folder / "REVISION"
+    if baked.exists():
+        return baked.read_text().strip() or None
     if not (folder / ".git").exists():
         return None
     try:

@@ -7,7 +7,7 @@ import numpy as np
 
 import job
 from job import device as devices
-from job import evaluation, provenance
+from job import environment, evaluation, provenance
 from job.artifacts import Output, Result, validate
 from job.config import Architecture, Configuration, PresetName, fingerprint
 from job.data import batches
@@ -47,6 +47,15 @@ def train(configuration: Configuration, reporter: Reporter, fresh: bool) -> dict
     """
     output = Output(configuration.output)
     output.prepare()
+    if output.is_lost_with_container():
+        reporter.message(
+            f'warning: {configuration.output} is inside the container and is lost with it; mount a folder there (docker: -v "$PWD/output:{configuration.output}")'
+        )
+    with environment.prepared(configuration.output, configuration.source.cache):
+        return _train(configuration, output, fresh, reporter)
+
+
+def _train(configuration: Configuration, output: Output, fresh: bool, reporter: Reporter) -> dict[str, Any]:
     corpus = load(configuration.source)
     identity = configuration.identity(corpus.sha256)
     wanted = [(name, seed) for name in configuration.hyperparameters for seed in range(configuration.seeds)]

@@ -21,10 +21,12 @@ ALLOWED = {
     "job.atomic": set(),
     "job.__main__": {"job.signals", "job.cli"},
     "job.cli": {"job.signals", "job.run", "job.progress", "job.device", "job.artifacts", "job.data"},
+    "job.environment": {"job.atomic"},
     "job.noise": set(),
     "job.provenance": set(),
     "job.schema": set(),
     "job.run": {
+        "job.environment",
         "job.provenance",
         "job.schema",
         "job",

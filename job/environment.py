@@ -1,0 +1,63 @@
+"""What libraries read from their surroundings, set before they are imported.
+
+So that nothing in a user's home changes a result, and that what libraries write goes where it may: also as an unknown
+user, on a read-only root.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from job import atomic
+from job.errors import OutputError
+
+# Memory that looks like a folder; in containers it can be written when nothing else can.
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+@contextmanager
+def prepared(output: Path | None, cache: Path | None) -> Iterator[None]:
+    """Sets the surroundings up, and cleans up what libraries left there.
+
+    Args:
+        output: Where temporary files go if the system has no place for them.
+        cache: Where compiled GPU code is kept if the user has no home.
+    """
+    # A user's own choice of these would be another program.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    with contextlib.ExitStack() as stack:
+        try:
+            temporary = Path(tempfile.gettempdir())
+        except FileNotFoundError:
+            temporary = stack.enter_context(_folder_of_ours([output, _SHARED_MEMORY] if output else [_SHARED_MEMORY]))
+            os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
+        with contextlib.suppress(OSError):
+            # Keras reads keras.json there, in which a user may have chosen another precision.
+            os.environ["KERAS_HOME"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-"))
+        if not os.access(os.path.expanduser("~"), os.W_OK):
+            os.environ["HOME"] = str(temporary)
+            kept = cache if cache and os.access(cache, os.W_OK) else temporary
+            os.environ.setdefault("CUDA_CACHE_PATH", str(kept / "cuda"))
+        yield
+
+
+@contextmanager
+def _folder_of_ours(places: list[Path]) -> Iterator[Path]:
+    for place in places:
+        # Of the kind that the output's next writer sweeps.
+        made = atomic.temporary(place / "temporary")
+        try:
+            made.mkdir()
+        except OSError:
+            continue
+        try:
+            yield made
+        finally:
+            atomic.remove(made)
+        return
+    raise OutputError(
+        "no place for temporary files: neither /tmp nor the output nor /dev/shm can be written; name a writable folder in TMPDIR"
+    )
