@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,8 @@ from job.schema import check_schema
 
 _PREDICTION_COLUMNS = ["architecture", "seed", "review", "label", "probability"]
 Predictions = dict[tuple[str, int], NDArray[np.float32]]
+Saver = Callable[[Path], None]
+"""Writes a model to a path."""
 
 
 def to_json(value: Any) -> bytes:
@@ -180,15 +182,15 @@ class Output:
         metrics: dict[str, Any],
         run: dict[str, Any],
         labels: NDArray[np.int8],
-        models: dict[str, Any],
-        results: dict[str, dict[int, Result]],
+        savers: Mapping[str, Saver | None],
+        results: Mapping[Any, Mapping[int, Result]],
         extra: dict[str, Any],
     ) -> None:
         """Writes everything that a finished job leaves, metrics.json last.
 
         Args:
             labels: <int8>[test reviews]
-            models: For each architecture the Keras network to save, or None where its file is already there.
+            savers: For each architecture what saves its model, or None where that is already there.
             results: By architecture and seed.
             extra: JSON files beside metrics.json, by name.
         """
@@ -202,12 +204,12 @@ class Output:
             self._write(name, content)
             files.append(name)
 
-        for architecture, network in models.items():
+        for architecture, saver in savers.items():
             rows = [row for seed in sorted(results[architecture]) for row in results[architecture][seed].history]
             columns = list(rows[0]) if rows else ["seed", "epoch"]
             add(f"{architecture}/history.csv", to_csv(columns, rows))
-            if network is not None:
-                self._save_model(f"{architecture}/model.keras", network)
+            if saver is not None:
+                self._save_model(f"{architecture}/model.keras", saver)
             if (self.folder / architecture / "model.keras").exists():
                 files.append(f"{architecture}/model.keras")
         rows = [
@@ -227,7 +229,7 @@ class Output:
         self._write("metrics.json", content)
         self.sweep()
 
-    def _save_model(self, name: str, network: Any) -> None:
+    def _save_model(self, name: str, saver: Saver) -> None:
         """Keras writes its archive by itself: to a temporary name, which is then renamed."""
         path = self.folder / name
         # Keras insists on the ending.
@@ -237,7 +239,7 @@ class Output:
         try:
             with atomic.explained(path):
                 unfinished.mkdir()
-                network.save(staging)
+                saver(staging)
             atomic.commit(staging, path, self._guard)
         finally:
             atomic.remove(unfinished)
@@ -248,6 +250,15 @@ class Output:
         for row in self._read_csv("predictions.csv"):
             collected.setdefault((row["architecture"], int(row["seed"])), []).append(float(row["probability"]))
         return {key: np.array(values, np.float32) for key, values in collected.items()}
+
+    def read_labels(self) -> NDArray[np.int8]:
+        """The labels of predictions.csv, <int8>[test reviews]; empty where every run diverged."""
+        labels: list[int] = []
+        for row in self._read_csv("predictions.csv"):
+            if int(row["review"]) < len(labels):
+                break
+            labels.append(int(row["label"]))
+        return np.array(labels, np.int8)
 
     def read_history(self, architecture: str) -> dict[int, list[dict[str, Any]]]:
         """The rows of history.csv by seed; the file has been validated."""

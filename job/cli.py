@@ -73,6 +73,12 @@ def train(
         typer.Option(envvar="JOB_ARCHITECTURE", help="Network to train; may be repeated [default: both]."),
     ] = None,
     seeds: Annotated[int, typer.Option(envvar="JOB_SEEDS", help="Train with the seeds 0 to N-1.")] = 1,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            envvar="JOB_SHARD", help="I/N: only the I-th of N parts of the trainings, from 0; writes to OUTPUT/shards/I-of-N."
+        ),
+    ] = None,
     device: Annotated[
         DeviceChoice, typer.Option(envvar="JOB_DEVICE", help="Where to compute; auto takes a GPU where one is present.")
     ] = DeviceChoice.auto,
@@ -117,6 +123,7 @@ def train(
         distance=distance,
         architectures=architecture,
         seeds=seeds,
+        shard=shard,
         device=device,
         require_fast_kernel=require_fast_kernel,
         overrides={
@@ -142,7 +149,9 @@ def train(
 
 def _summary(metrics: dict[str, Any]) -> str:
     accuracies = {name: entry["summary"]["test_accuracy"]["mean"] for name, entry in metrics["architectures"].items()}
-    return ", ".join(f"{name} test accuracy {value:.4f}" for name, value in accuracies.items())
+    return ", ".join(
+        f"{name} test accuracy {value:.4f}" if value is not None else f"{name} diverged" for name, value in accuracies.items()
+    )
 
 
 @app.command()
@@ -169,6 +178,28 @@ def check(
     broken = facts["works"] is False
     if broken or (require_gpu and not facts["works"]):
         raise DeviceError(str(facts["problem"]))
+
+
+@app.command()
+def merge(
+    shards: Annotated[
+        list[Path],
+        typer.Argument(metavar="SHARD...", help="Folders of shards, or a run's folder that holds them under shards/."),
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for the joined run.")],
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for shards that are missing or not finished.")] = 0,
+    log_format: Annotated[
+        LogFormat, typer.Option(envvar="JOB_LOG_FORMAT", help="auto draws a progress bar on a terminal.")
+    ] = LogFormat.auto,
+) -> None:
+    """Join the runs of a sharded job into one."""
+    from job import merging
+    from job.progress import make_reporter, print_summary
+
+    with make_reporter(log_format) as reporter:
+        metrics = merging.merge(shards, output, wait, reporter)
+    _leave_message(f"finished: {_summary(metrics)}")
+    print_summary(metrics, str(output))
 
 
 @app.command()

@@ -201,6 +201,20 @@ class Configuration:
     device: DeviceChoice
     require_fast_kernel: bool
     output: Path
+    """The folder of this run, that of its shard included."""
+    shard: tuple[int, int] | None = None
+    """Which part of the grid this run trains, and of how many."""
+
+    def trainings(self) -> list[tuple[Architecture, int]]:
+        """The grid of architecture and seed, or this shard's part of it, in the order of training.
+
+        The grid is dealt out one by one, seed by seed, the architectures in turn at the front: so every shard gets its
+        share of each, and what it has stays its own when seeds are added.
+        """
+        names = list(self.hyperparameters)
+        dealt = [(names[(place + seed) % len(names)], seed) for seed in range(self.seeds) for place in range(len(names))]
+        index, count = self.shard or (0, 1)
+        return sorted(dealt[index::count], key=lambda each: (names.index(each[0]), each[1]))
 
     def identity(self, data_hash: str) -> dict[str, Any]:
         """What determines a run's weights and scores, as JSON values."""
@@ -227,6 +241,7 @@ def resolve(
     device: DeviceChoice = DeviceChoice.auto,
     require_fast_kernel: bool = False,
     overrides: dict[str, int | float | None] | None = None,
+    shard: str | None = None,
 ) -> Configuration:
     """Resolves a preset and the options given.
 
@@ -258,6 +273,7 @@ def resolve(
                 # The frame must stay in sight, however far the end is away.
                 values = replace(values, max_tokens=max(values.max_tokens, distance + 40))
             chosen[architecture] = replace(values, **given)  # type: ignore[arg-type]
+    part = _shard(shard, len(chosen) * seeds) if shard else None
     return Configuration(
         preset=preset,
         source=DataSource(
@@ -271,5 +287,22 @@ def resolve(
         seeds=seeds,
         device=device,
         require_fast_kernel=require_fast_kernel,
-        output=output,
+        output=shard_folder(output, *part) if part else output,
+        shard=part,
     )
+
+
+def shard_folder(output: Path, index: int, count: int) -> Path:
+    """Where a shard of a run writes."""
+    return output / "shards" / f"{index}-of-{count}"
+
+
+def _shard(text: str, trainings: int) -> tuple[int, int]:
+    index, separator, count = text.partition("/")
+    if not separator or not index.isdecimal() or not count.isdecimal() or not int(index) < int(count):
+        raise ConfigurationError(f"--shard {text}: expected I/N, the I-th of N shards, counted from 0 (the last is N-1/N)")
+    if int(count) > trainings:
+        raise ConfigurationError(
+            f"--shard {text}: there are only {trainings} trainings to share, so at most {trainings} shards; lower N or raise --seeds"
+        )
+    return int(index), int(count)

@@ -95,8 +95,8 @@ class Trial:
             signals.raise_pending()
 
         def on_epoch(epoch: Any) -> None:
-            reporter.epoch(epoch)
             save()
+            reporter.epoch(epoch)
 
         try:
             with signals.deferred():

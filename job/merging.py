@@ -1,0 +1,171 @@
+"""Joins the shards of a job into the run that they would have been without sharding."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from job import results as compiled
+from job.artifacts import Output, Saver, validate
+from job.config import Architecture, fingerprint, shard_folder
+from job.errors import ConfigurationError, MissingInputError, TemporaryError
+from job.progress import Reporter
+from job.results import Results, best_seed, compile_metrics, require_finished
+
+_POLL_SECONDS = 1.0
+
+
+def merge(places: list[Path], folder: Path, wait: float, reporter: Reporter) -> dict[str, Any]:
+    """Joins shards, in whatever order, into a run in `folder`; returns the content of its metrics.json.
+
+    Args:
+        places: The shards' folders, or folders that hold shards under shards/.
+        wait: Seconds to wait for shards that are missing or unfinished.
+
+    Raises:
+        MissingInputError: Shards are missing, and there was no waiting for them.
+        TemporaryError: They are still missing after the waiting.
+        ConfigurationError: They do not belong together, or `folder` holds another run.
+        DataError: A shard's file is missing or was changed.
+        DivergedError: Every run of an architecture diverged.
+        OutputError, InputOutputError: `folder` cannot be written.
+    """
+    shards = _complete(places, wait, reporter)
+    first = shards[0].run
+    output = Output(folder)
+    output.prepare()
+    with output.locked(reporter.message):
+        output.sweep()
+        results: Results = {Architecture(name): {} for name in first["identity"]["hyperparameters"]}
+        there = compiled.finished(output, first["identity"])
+        for shard in shards:
+            for name, runs in shard.results.items():
+                results[name] |= runs
+        if there is not None and all(set(runs) <= set(there.get(name, {})) for name, runs in results.items()):
+            reporter.message(f"{folder} already holds this run, finished; nothing to do")
+            metrics = output.read_json("metrics.json")
+            assert metrics is not None
+            return metrics
+        require_finished(results)
+        devices = {str(shard.metrics["device"]) for shard in shards}
+        if len(devices) > 1:
+            reporter.message(
+                f"warning: the shards ran on {len(devices)} kinds of device, so the joined run is not what one of them would have made, to the bit"
+            )
+        return _write(output, shards, results)
+
+
+class _Shard:
+    """A finished shard."""
+
+    def __init__(self, folder: Path) -> None:
+        validate(folder)
+        self.output = Output(folder)
+        run, metrics = self.output.read_json("run.json"), self.output.read_json("metrics.json")
+        assert run is not None
+        assert metrics is not None
+        if not isinstance(run.get("shard"), list) or not isinstance(run.get("identity"), dict):
+            raise ConfigurationError(f"{folder}: is a whole run and no shard of one; name the folders that --shard made")
+        self.run, self.metrics = run, metrics
+        self.index, self.count = (int(number) for number in run["shard"])
+        results = compiled.finished(self.output, run["identity"])
+        assert results is not None
+        self.results = results
+
+
+def _complete(places: list[Path], wait: float, reporter: Reporter) -> list[_Shard]:
+    """Every shard of a job, in order, once each is finished."""
+    deadline = time.monotonic() + wait
+    said = ""
+    while True:
+        folders = _folders(places)
+        shards = {folder: _Shard(folder) for folder in folders if Output(folder).is_finished()}
+        _belong_together(list(shards.values()))
+        missing = [str(folder) for folder in folders if folder not in shards]
+        if shards:
+            one = next(iter(shards.values()))
+            have = {shard.index for shard in shards.values()}
+            named = {folder.name for folder in folders}
+            lost = [shard_folder(Path(), index, one.count).name for index in range(one.count) if index not in have]
+            missing += [f"shard {name}" for name in lost if name not in named]
+        elif not missing:
+            missing = [f"every shard (nothing is in {', '.join(map(str, places))})"]
+        if not missing:
+            return sorted(shards.values(), key=lambda shard: shard.index)
+        text = f"missing or unfinished: {', '.join(missing)}"
+        left = deadline - time.monotonic()
+        if left <= 0:
+            if wait:
+                raise TemporaryError(f"after {wait:g} s of waiting {text}; run again when they are finished")
+            raise MissingInputError(f"{text}; run them (train --shard) or wait for them (--wait SECONDS)")
+        if text != said:
+            reporter.message(f"waiting up to {left:.0f} s; {text}")
+            said = text
+        time.sleep(min(_POLL_SECONDS, left))
+
+
+def _folders(places: list[Path]) -> list[Path]:
+    found: list[Path] = []
+    for place in places:
+        inside = sorted((place / "shards").glob("*-of-*")) if (place / "shards").is_dir() else []
+        # A run's own folder stands for its shards; another one is a shard, there or still to come.
+        is_run = inside or not (place.parent.name == "shards" or (place / "run.json").exists())
+        found += inside if is_run else [place]
+    return list(dict.fromkeys(found))
+
+
+def _belong_together(shards: list[_Shard]) -> None:
+    if not shards:
+        return
+    first = shards[0]
+    for shard in shards[1:]:
+        if shard.run["identity"] != first.run["identity"]:
+            what = compiled.difference(first.run["identity"], shard.run["identity"])
+        elif (shard.count, shard.run["seeds"]) != (first.count, first.run["seeds"]):
+            what = f"{first.count} shards of {first.run['seeds']} seeds, and {shard.count} of {shard.run['seeds']}"
+        elif shard.index in {each.index for each in shards if each is not shard}:
+            what = f"both are shard {shard.index} of {shard.count}"
+        else:
+            continue
+        raise ConfigurationError(f"{first.output.folder} and {shard.output.folder} do not belong together: {what}")
+
+
+def _write(output: Output, shards: list[_Shard], results: Results) -> dict[str, Any]:
+    first = shards[0]
+    savers: dict[str, Saver | None] = {}
+    for name, runs in results.items():
+        best = best_seed(runs)
+        source = next(shard for shard in shards if best in shard.results.get(name, {}))
+        savers[str(name)] = _copier(source.output.folder / name / "model.keras")
+    metrics = compile_metrics(first.metrics["preset"], first.metrics["data"], first.metrics["device"], results)
+    run = first.run | {
+        "fingerprint": fingerprint(first.run["identity"]),
+        "configuration": first.run["configuration"]
+        | {"output": str(output.folder), "shard": None, "trainings": _grid(results)},
+        "shard": None,
+        "shards": [
+            {"shard": shard.run["shard"], "device": shard.metrics["device"], "versions": shard.run["versions"]}
+            for shard in shards
+        ],
+    }
+    extra: dict[str, Any] = {}
+    for file in ("vocabulary.json", "word_index.json"):
+        if (first.output.folder / file).exists():
+            extra[file] = json.loads((first.output.folder / file).read_text("utf-8"))
+    output.write_run(run | {"state": "merging", "files": None})
+    # A shard of diverged runs alone has no predictions.
+    labels = max((shard.output.read_labels() for shard in shards), key=len)
+    output.finish(metrics, run, labels, savers, results, extra)
+    return metrics
+
+
+def _copier(source: Path) -> Saver:
+    def copy(path: Path) -> None:
+        shutil.copyfile(source, path)
+
+    return copy
+
+
+def _grid(results: Results) -> list[dict[str, Any]]:
+    return [{"architecture": str(name), "seed": seed} for name, runs in results.items() for seed in sorted(runs)]
