@@ -9,13 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from job import signals
-from job.config import Architecture, DeviceChoice, LogFormat, PresetName
+from job import signals, termination
+from job.config import Architecture, DataSource, DeviceChoice, LogFormat, PresetName
 from job.errors import OK, InputOutputError, JobError, MissingInputError
-
-_TERMINATION_LOG = Path("/dev/termination-log")
-# What Kubernetes takes: https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
-_TERMINATION_BYTES = 4096
 
 app = typer.Typer(name="sentiment-job", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 data_app = typer.Typer(no_args_is_help=True, help="Fill the cache ahead of time, or look at a data set.")
@@ -30,6 +26,13 @@ def _root() -> None:
 Cache = Annotated[
     Path | None,
     typer.Option(envvar="JOB_CACHE", help="Folder for downloads and encoded data [default: the user's cache folder]."),
+]
+Preset = Annotated[
+    PresetName,
+    typer.Option(
+        envvar="JOB_PRESET",
+        help="Recipe: quickstart (embedded data, a minute), seed (the tutorial's, to the letter) or standard.",
+    ),
 ]
 Data = Annotated[
     str | None, typer.Option(envvar="JOB_DATA", help="embedded, imdb, or the path of labelled texts [default: by preset].")
@@ -57,13 +60,7 @@ def _cache(folder: Path | None) -> Path:
 def train(
     output: Annotated[Path, typer.Option(envvar="JOB_OUTPUT", help="Folder for the results.")] = Path("./output"),
     cache: Cache = None,
-    preset: Annotated[
-        PresetName,
-        typer.Option(
-            envvar="JOB_PRESET",
-            help="Recipe: quickstart (embedded data, a minute), seed (the tutorial's, to the letter) or standard.",
-        ),
-    ] = PresetName.standard,
+    preset: Preset = PresetName.standard,
     data: Data = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
@@ -212,30 +209,35 @@ def validate(run: Annotated[Path, typer.Argument(help="A run's output folder.")]
 
 
 @data_app.command()
-def fetch(cache: Cache = None) -> None:
-    """Fetch Keras's IMDB file into the cache."""
+def fetch(
+    cache: Cache = None,
+    preset: Preset = PresetName.standard,
+    data: Data = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    distance: Distance = None,
+) -> None:
+    """Fill the cache with a data set, fetched and encoded, so that training begins at once."""
     from job.data import corpus
 
-    typer.echo(str(corpus.fetch_imdb(_cache(cache))))
+    source = _source(cache, preset, data, text_column, label_column, distance)
+    typer.echo(f"{source.name}: encoded in {corpus.fill(source)}")
 
 
 @data_app.command()
 def inspect(
     data: Data = None,
     cache: Cache = None,
+    preset: Preset = PresetName.standard,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     distance: Distance = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Tell what is in a data set and what is wrong with it."""
-    from job import config
     from job.data import corpus, inspection
 
-    source = config.resolve(
-        output=Path("."), cache=_cache(cache), data=data, text_column=text_column, label_column=label_column, distance=distance
-    ).source
-    report = inspection.inspect(corpus.load(source))
+    report = inspection.inspect(corpus.load(_source(cache, preset, data, text_column, label_column, distance)))
     if as_json:
         _print_json(report)
         return
@@ -249,19 +251,21 @@ def inspect(
             typer.echo(f"{key.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}")
 
 
+def _source(cache: Path | None, preset: PresetName, data: str | None, *rest: Any) -> DataSource:
+    from job import config
+
+    names = ("text_column", "label_column", "distance")
+    return config.resolve(
+        output=Path("."), cache=_cache(cache), preset=preset, data=data, **dict(zip(names, rest, strict=True))
+    ).source
+
+
 def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
 def _leave_message(text: str) -> None:
-    """Leaves the cause or the result where Kubernetes looks for it; that it cannot be left is no failure of the job."""
-    name = os.environ.get("JOB_TERMINATION_LOG")
-    path = Path(name) if name else _TERMINATION_LOG
-    if name or path.exists():
-        try:
-            path.write_bytes(text.encode()[:_TERMINATION_BYTES].decode(errors="ignore").encode())
-        except OSError as error:
-            print(f"warning: {path}: {error.strerror}; no termination message was left", file=sys.stderr)
+    termination.leave(text, os.environ.get("JOB_TERMINATION_LOG"))
 
 
 def run_command_line() -> int:

@@ -198,10 +198,20 @@ def prepare_tensorflow() -> None:
 
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
+    # By itself TensorFlow starts a thread for each of the machine's cores, however few of them a container may use.
+    tf.config.threading.set_intra_op_parallelism_threads(cores())
+    tf.config.threading.set_inter_op_parallelism_threads(cores())
     tf.config.experimental.enable_tensor_float_32_execution(False)
     tf.config.experimental.enable_op_determinism()
     # Every network has functions of its own, which TensorFlow takes for one that is traced too often.
     tf.get_logger().setLevel("ERROR")
+
+
+def cores() -> int:
+    """How many cores this process may use: those it is bound to, and no more than its container's limit, rounded up."""
+    import joblib
+
+    return int(joblib.cpu_count())
 
 
 def select(choice: DeviceChoice, require_fast_kernel: bool) -> dict[str, Any]:
@@ -237,7 +247,7 @@ def select(choice: DeviceChoice, require_fast_kernel: bool) -> dict[str, Any]:
     return {
         "type": "gpu" if on_gpu else "cpu",
         "name": facts.names[0] if on_gpu else _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "compute_capability": facts.compute_capabilities[0] if on_gpu else None,
         "memory_bytes": facts.memory_bytes[0] if on_gpu else None,
         "driver": facts.driver if on_gpu else None,

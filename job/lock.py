@@ -33,11 +33,22 @@ class WriterLock:
         tell: Takes a line for the user while there is something to wait for.
         patience: Seconds without a renewal after which a holder elsewhere counts as dead.
         renewal: Seconds between renewals.
+        name: Of the lock file.
+        wait_for_the_living: Whether to wait however long a holder lives, where its work is wanted and not its place.
     """
 
-    def __init__(self, folder: Path, tell: Callable[[str], None], patience: float = 60.0, renewal: float = 5.0) -> None:
-        self._path = folder / ".lock"
+    def __init__(
+        self,
+        folder: Path,
+        tell: Callable[[str], None],
+        patience: float = 60.0,
+        renewal: float = 5.0,
+        name: str = ".lock",
+        wait_for_the_living: bool = False,
+    ) -> None:
+        self._path = folder / name
         self._tell, self._patience, self._renewal = tell, patience, renewal
+        self._limit = float("inf") if wait_for_the_living else patience
         self._token = uuid.uuid4().hex
         self._descriptor: int | None = None
         self._renewals = 0
@@ -91,14 +102,15 @@ class WriterLock:
             # A renewal in the making may be read half.
             holder = self._holder(content) or holder
             if seen is None:
+                time_given = f" up to {self._limit:.0f} s" if self._limit == self._patience else ""
                 self._tell(
-                    f"{self._path.parent} is held by {_name(holder)}; waiting up to {self._patience:.0f} s for it to end or to show that it is dead"
+                    f"{self._path.parent} is held by {_name(holder)}; waiting{time_given} for it to end or to show that it is dead"
                 )
             if content != seen:
                 seen, seen_at = content, now
             if now - seen_at >= self._patience and self._replace():
                 return
-            if now - started >= self._patience and now - seen_at < min(2.5 * self._renewal, self._patience):
+            if now - started >= self._limit and now - seen_at < min(2.5 * self._renewal, self._patience):
                 raise OutputError(
                     f"{self._path.parent}: {_name(holder)} is writing here and is alive; wait for it to end, or choose another --output"
                 )

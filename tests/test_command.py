@@ -407,6 +407,33 @@ def test_inspect_tells_counts_and_faults(command: Command, tmp_path: Path) -> No
     assert report["train"]["reviews"] == 20_000
 
 
+def test_of_several_processes_that_want_the_same_data_one_makes_them(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_bytes(table(rows(200)))
+    environment = os.environ | {"JOB_CACHE": str(tmp_path / "cache"), "JOB_DATA": str(tmp_path / "own.csv")}
+    # What encodes says so; it takes a second, in which the others come.
+    script = (
+        "import sys, time; from job.data import corpus; encode = corpus.encode\n"
+        "def slow(*arguments): print('encoding'); time.sleep(2); encode(*arguments)\n"
+        "corpus.encode = slow; sys.argv = ['x', 'data', 'fetch']; from job.__main__ import main; main()"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    said = [process.communicate(timeout=60)[0].splitlines() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert sorted(lines[0] == "encoding" for lines in said) == [False, False, True]
+    assert len({lines[-1] for lines in said}) == 1
+    assert said[0][-1].startswith(f"{tmp_path / 'own.csv'}: encoded in {tmp_path / 'cache'}")
+    assert list((tmp_path / "cache" / "unfinished").iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_filled_is_73(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    done = command("data", "fetch", "--preset", "quickstart", "--cache", tmp_path / "cache")
+    assert (done.returncode, "name another folder with --cache" in done.stderr) == (73, True)
+
+
 def test_imdb_without_a_network_is_75_and_tells_what_to_do(command: Command, tmp_path: Path) -> None:
     # A port on loopback that nobody listens on stands for a network that is not there.
     proxy = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}

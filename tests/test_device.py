@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from job import device
 from job.config import DeviceChoice
 from job.device import Facts
 from job.errors import DeviceError
+from tests.conftest import ROOT
 
 H100: dict[str, Any] = {
     "present": True,
@@ -80,3 +82,13 @@ def test_the_kernel_is_named_by_device_and_architecture() -> None:
     assert device.kernel(gpu, "lstm", "relu") == "while_loop"
     assert device.kernel(gpu, "rnn", "tanh") == "while_loop"
     assert device.kernel(cpu, "lstm", "tanh") == "while_loop"
+
+
+def test_tensorflow_gets_a_thread_for_each_core_that_may_be_used() -> None:
+    script = (
+        "from job import device; device.cores = lambda: 3; device.select(device.DeviceChoice.cpu, False);"
+        "import tensorflow as tf;"
+        "print(tf.config.threading.get_intra_op_parallelism_threads(), tf.config.threading.get_inter_op_parallelism_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "3 3\n", done.stderr

@@ -140,6 +140,13 @@ def test_it_trains(owner: int, options: tuple[str, ...], run: Run, volume: Calla
     assert done.returncode == 0, done.stderr
 
 
+def test_it_starts_no_more_threads_than_the_container_s_limit_of_cores(run: Run, volume: Callable[[int], Path]) -> None:
+    folder = volume(10001)
+    done = run(("-v", f"{folder}:/output", "--cpus", "0.5"), *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((folder / "metrics.json").read_text())["device"]["cores"] == 1
+
+
 def test_the_cache_is_used_where_it_may_be(run: Run, volume: Callable[[int], Path]) -> None:
     output, cache = volume(10001), volume(10002)
     os.chown(cache, 10001, 10001)

@@ -56,6 +56,14 @@ def test_a_living_holder_is_waited_for_and_then_it_is_73(tmp_path: Path) -> None
     assert len(said) == 1
 
 
+def test_where_its_work_is_wanted_a_living_holder_is_waited_for_however_long(tmp_path: Path) -> None:
+    first = quick(tmp_path)
+    first.__enter__()
+    threading.Timer(1.5, first.__exit__, (None, None, None)).start()
+    with WriterLock(tmp_path, print, patience=0.4, renewal=0.1, wait_for_the_living=True) as second:
+        second.check()
+
+
 def test_a_holder_that_ends_meanwhile_is_followed(tmp_path: Path) -> None:
     first = quick(tmp_path, patience=30)
     first.__enter__()

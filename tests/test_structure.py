@@ -20,8 +20,10 @@ ALLOWED = {
     "job.signals": set(),
     "job.atomic": set(),
     "job.__main__": {"job.signals", "job.cli"},
+    "job.termination": set(),
     "job.cli": {
         "job.signals",
+        "job.termination",
         "job.environment",
         "job.run",
         "job.merging",
@@ -67,7 +69,7 @@ ALLOWED = {
     "job.checkpoints": {"job.atomic"},
     "job.lock": {"job.atomic"},
     "job.progress": set(),
-    "job.data": {"job.atomic", "job.data"},
+    "job.data": {"job.atomic", "job.data", "job.lock"},
 }
 COMPUTING = {"job.models", "job.training"}
 MODULES = sorted((ROOT / "job").rglob("*.py"))

@@ -82,28 +82,8 @@ def load(source: DataSource) -> Corpus:
         DataError, MissingInputError, TemporaryError: As the source is.
     """
     name, path, rows = _open(source)
-    key = hashlib.sha256(json.dumps([_VERSION, name, *_stamp(source, path)]).encode()).hexdigest()[:32]
-    folder = source.cache / "encoded" / key
-    if (folder / "corpus.json").exists():
-        try:
-            return _map(folder)
-        except DataError as error:
-            print(f"warning: {error}; encoding anew", file=sys.stderr)
-            shutil.rmtree(folder, ignore_errors=True)
     try:
-        with staging_folder(source.cache) as staging:
-            made = staging / "corpus"
-            try:
-                encode(name, str(path or name), rows(), made)
-                folder.parent.mkdir(exist_ok=True)
-                os.replace(made, folder)
-            except OSError as error:
-                # Another job may have been faster; its arrays are the same ones.
-                if not (folder / "corpus.json").exists():
-                    raise InputOutputError(
-                        f"{folder.parent}: writing encoded data failed ({error.strerror or error}); free some space or name another folder with --cache"
-                    ) from None
-        return _map(folder)
+        return _map(_fill(source, name, path, rows))
     except OutputError as error:
         # A cache that cannot be written is no reason not to train: it is only for speed.
         print(f"warning: {error}; the data are encoded for this run only", file=sys.stderr)
@@ -117,6 +97,52 @@ def load(source: DataSource) -> Corpus:
         raise InputOutputError(
             f"writing encoded data among the temporary files failed ({error.strerror or error}); name a writable folder with --cache"
         ) from None
+
+
+def fill(source: DataSource) -> Path:
+    """Makes sure that a source lies encoded in the cache, fetched first where need be; the folder where it lies.
+
+    Raises:
+        OutputError: The cache cannot be written.
+        DataError, MissingInputError, TemporaryError: As the source is.
+    """
+    return _fill(source, *_open(source))
+
+
+def _fill(source: DataSource, name: str, path: Path | None, rows: Any) -> Path:
+    key = hashlib.sha256(json.dumps([_VERSION, name, *_stamp(source, path)]).encode()).hexdigest()[:32]
+    folder = source.cache / "encoded" / key
+    if _damage(folder) is None:
+        return folder
+    with staging_folder(source.cache, key) as staging:
+        # Once more: what was waited for may have made it.
+        damage = _damage(folder)
+        if damage is None:
+            return folder
+        if folder.exists():
+            print(f"warning: {damage}; encoding anew", file=sys.stderr)
+            shutil.rmtree(folder, ignore_errors=True)
+        made = staging / "corpus"
+        try:
+            encode(name, str(path or name), rows(), made)
+            folder.parent.mkdir(exist_ok=True)
+            os.replace(made, folder)
+        except OSError as error:
+            # Another job may have been faster; its arrays are the same ones.
+            if _damage(folder):
+                raise InputOutputError(
+                    f"{folder.parent}: writing encoded data failed ({error.strerror or error}); free some space or name another folder with --cache"
+                ) from None
+    return folder
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with encoded data; None where they are there and whole."""
+    try:
+        _map(folder)
+    except DataError as error:
+        return str(error)
+    return None
 
 
 def _open(source: DataSource) -> tuple[str, Path | None, Any]:

@@ -37,7 +37,10 @@ def fetch(url: str, target: Path, algorithm: str, expected: str, otherwise: str)
     digest = hashlib.new(algorithm, usedforsecurity=False)
     console = Console(stderr=True)
     try:
-        with staging_folder(target.parent) as staging:
+        with staging_folder(target.parent, target.name) as staging:
+            if target.exists():
+                # Another process was faster, and verified it.
+                return
             partial = staging / target.name
             with (
                 partial.open("wb") as stream,
