@@ -271,7 +271,7 @@ def _leave_message(text: str) -> None:
 def run_command_line() -> int:
     """Runs a command and returns its exit code; an expected error is one line on standard error."""
     try:
-        status = app(standalone_mode=False)
+        status = app(standalone_mode=False, prog_name="sentiment-job")
         # What the standard output does not take must be known before the exit code is.
         sys.stdout.flush()
         return int(status or OK)
