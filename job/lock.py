@@ -24,6 +24,8 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Always as many bytes, so that a renewal replaces all of the one before.
 _SIZE = 512
 _SETTLE_SECONDS = 1.0
+# Without a renewal for so long, a holder elsewhere counts as dead.
+PATIENCE_SECONDS = 60.0
 
 
 class WriterLock:
@@ -41,7 +43,7 @@ class WriterLock:
         self,
         folder: Path,
         tell: Callable[[str], None],
-        patience: float = 60.0,
+        patience: float = PATIENCE_SECONDS,
         renewal: float = 5.0,
         name: str = ".lock",
         wait_for_the_living: bool = False,

@@ -18,7 +18,7 @@ from types import FrameType
 
 EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 # Less than the 10 s that are promised, and than the 10 s after which `docker stop` kills.
-_GRACE_SECONDS = 8.0
+GRACE_SECONDS = 8.0
 
 _received: signal.Signals | None = None
 _deferring = False
@@ -61,7 +61,7 @@ def deferred() -> Iterator[None]:
 def _watch(reader: int) -> None:
     number = _next(reader)
     _say(f"{number.name}: saving progress and ending; a second signal ends at once")
-    ready, _, _ = select.select([reader], [], [], _GRACE_SECONDS)
+    ready, _, _ = select.select([reader], [], [], GRACE_SECONDS)
     if ready:
         number = _next(reader)
     _say(f"stopped by {number.name} without waiting longer; what was saved before is kept, the same command continues")

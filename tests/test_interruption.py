@@ -63,7 +63,7 @@ def test_a_signal_in_training_saves_progress_and_ends_with_its_code(
 
 def test_a_second_signal_ends_at_once_and_a_busy_process_in_time() -> None:
     # A native call that does not return: Python's handlers never run.
-    busy = "import hashlib; from job import signals; signals._GRACE_SECONDS = {}; signals.install(); signals._deferring = True; print('up', flush=True); hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"
+    busy = "import hashlib; from job import signals; signals.GRACE_SECONDS = {}; signals.install(); signals._deferring = True; print('up', flush=True); hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"
     with started(script=busy.format(60)) as process:
         wait_for("up", process.stdout)
         process.send_signal(signal.SIGTERM)
