@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job import atomic, checkpoints
+from job import atomic, checkpoints, predictions
 from job.checkpoints import Checkpoints, Snapshot
 from job.errors import ConfigurationError, DataError, InputOutputError, MissingInputError, OutputError
 from job.lock import WriterLock
 from job.schema import check_schema
 
-_PREDICTION_COLUMNS = ["architecture", "seed", "review", "label", "probability"]
-Predictions = dict[tuple[str, int], NDArray[np.float32]]
 Saver = Callable[[Path], None]
 """Writes a model to a path."""
 
@@ -125,7 +123,7 @@ class Output:
         if self._lock is not None:
             self._lock.check()
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _write(self, name: str, content: bytes | Iterable[bytes]) -> None:
         atomic.write(self.folder / name, content, self._guard)
 
     def has_leftovers(self) -> bool:
@@ -200,7 +198,7 @@ class Output:
             (self.folder / "metrics.json").unlink(missing_ok=True)
         files: list[str] = []
 
-        def add(name: str, content: bytes) -> None:
+        def add(name: str, content: bytes | Iterable[bytes]) -> None:
             self._write(name, content)
             files.append(name)
 
@@ -212,14 +210,8 @@ class Output:
                 self._save_model(f"{architecture}/model.keras", saver)
             if (self.folder / architecture / "model.keras").exists():
                 files.append(f"{architecture}/model.keras")
-        rows = [
-            {"architecture": architecture, "seed": seed, "review": number, "label": int(label), "probability": str(probability)}
-            for architecture, runs in results.items()
-            for seed in sorted(runs)
-            if len(runs[seed].probabilities)
-            for number, (label, probability) in enumerate(zip(labels, runs[seed].probabilities, strict=True))
-        ]
-        add("predictions.csv", to_csv(_PREDICTION_COLUMNS, rows))
+        trainings = ((str(name), seed, runs[seed].probabilities) for name, runs in results.items() for seed in sorted(runs))
+        add("predictions.csv", predictions.lines(labels, trainings))
         for name, value in extra.items():
             add(name, to_json(value))
         content = to_json(metrics)
@@ -244,21 +236,13 @@ class Output:
         finally:
             atomic.remove(unfinished)
 
-    def read_predictions(self) -> Predictions:
+    def read_predictions(self) -> predictions.Predictions:
         """The probabilities of predictions.csv, by architecture and seed; the file has been validated."""
-        collected: dict[tuple[str, int], list[float]] = {}
-        for row in self._read_csv("predictions.csv"):
-            collected.setdefault((row["architecture"], int(row["seed"])), []).append(float(row["probability"]))
-        return {key: np.array(values, np.float32) for key, values in collected.items()}
+        return predictions.read(self.folder / "predictions.csv")
 
     def read_labels(self) -> NDArray[np.int8]:
         """The labels of predictions.csv, <int8>[test reviews]; empty where every run diverged."""
-        labels: list[int] = []
-        for row in self._read_csv("predictions.csv"):
-            if int(row["review"]) < len(labels):
-                break
-            labels.append(int(row["label"]))
-        return np.array(labels, np.int8)
+        return predictions.read_labels(self.folder / "predictions.csv")
 
     def read_history(self, architecture: str) -> dict[int, list[dict[str, Any]]]:
         """The rows of history.csv by seed; the file has been validated."""

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,10 +71,11 @@ def remove(path: Path) -> None:
         path.unlink() if path.is_file() or path.is_symlink() else shutil.rmtree(path)
 
 
-def write(path: Path, content: bytes, guard: Callable[[], None] = lambda: None) -> None:
+def write(path: Path, content: bytes | Iterable[bytes], guard: Callable[[], None] = lambda: None) -> None:
     """Writes a file whole or not at all, and durably. Its folder's parent must exist.
 
     Args:
+        content: The whole of it, or its pieces one after the other.
         guard: Called before anything is written and right before the rename; raises where writing has become wrong.
 
     Raises:
@@ -88,7 +89,7 @@ def write(path: Path, content: bytes, guard: Callable[[], None] = lambda: None) 
             # Not its parents: a folder that was removed in mid-run must not come back half filled.
             path.parent.mkdir(exist_ok=True)
             with unfinished.open("wb") as stream:
-                stream.write(content)
+                stream.writelines([content] if isinstance(content, bytes) else content)
         commit(unfinished, path, guard)
     finally:
         remove(unfinished)

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from job import results as compiled
 from job.artifacts import Output, Saver, validate
 from job.config import Architecture, fingerprint, shard_folder
@@ -78,16 +80,20 @@ def _complete(places: list[Path], wait: float, reporter: Reporter) -> list[_Shar
     """Every shard of a job, in order, once each is finished."""
     deadline = time.monotonic() + wait
     said = ""
+    # What was read and found whole once is not read again at each look.
+    shards: dict[Path, _Shard] = {}
     while True:
         folders = _folders(places)
-        shards = {folder: _Shard(folder) for folder in folders if Output(folder).is_finished()}
-        _belong_together(list(shards.values()))
+        for folder in folders:
+            if folder not in shards and Output(folder).is_finished():
+                shards[folder] = _Shard(folder)
+                _belong_together(list(shards.values()))
         missing = [str(folder) for folder in folders if folder not in shards]
         if shards:
-            one = next(iter(shards.values()))
+            count = next(iter(shards.values())).count
             have = {shard.index for shard in shards.values()}
             named = {folder.name for folder in folders}
-            lost = [shard_folder(Path(), index, one.count).name for index in range(one.count) if index not in have]
+            lost = [shard_folder(Path(), index, count).name for index in range(count) if index not in have]
             missing += [f"shard {name}" for name in lost if name not in named]
         elif not missing:
             missing = [f"every shard (nothing is in {', '.join(map(str, places))})"]
@@ -116,19 +122,18 @@ def _folders(places: list[Path]) -> list[Path]:
 
 
 def _belong_together(shards: list[_Shard]) -> None:
-    if not shards:
-        return
-    first = shards[0]
-    for shard in shards[1:]:
-        if shard.run["identity"] != first.run["identity"]:
-            what = compiled.difference(first.run["identity"], shard.run["identity"])
-        elif (shard.count, shard.run["seeds"]) != (first.count, first.run["seeds"]):
-            what = f"{first.count} shards of {first.run['seeds']} seeds, and {shard.count} of {shard.run['seeds']}"
-        elif shard.index in {each.index for each in shards if each is not shard}:
-            what = f"both are shard {shard.index} of {shard.count}"
+    """Makes sure that the last one belongs to those before it."""
+    *others, last = shards
+    for other in others:
+        if last.run["identity"] != other.run["identity"]:
+            what = compiled.difference(other.run["identity"], last.run["identity"])
+        elif (last.count, last.run["seeds"]) != (other.count, other.run["seeds"]):
+            what = f"{other.count} shards of {other.run['seeds']} seeds, and {last.count} of {last.run['seeds']}"
+        elif last.index == other.index:
+            what = f"both are shard {last.index} of {last.count}"
         else:
             continue
-        raise ConfigurationError(f"{first.output.folder} and {shard.output.folder} do not belong together: {what}")
+        raise ConfigurationError(f"{other.output.folder} and {last.output.folder} do not belong together: {what}")
 
 
 def _write(output: Output, shards: list[_Shard], results: Results) -> dict[str, Any]:
@@ -155,7 +160,7 @@ def _write(output: Output, shards: list[_Shard], results: Results) -> dict[str, 
             extra[file] = json.loads((first.output.folder / file).read_text("utf-8"))
     output.write_run(run | {"state": "merging", "files": None})
     # A shard of diverged runs alone has no predictions.
-    labels = max((shard.output.read_labels() for shard in shards), key=len)
+    labels = next((labels for shard in shards if len(labels := shard.output.read_labels())), np.empty(0, np.int8))
     output.finish(metrics, run, labels, savers, results, extra)
     return metrics
 

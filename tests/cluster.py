@@ -54,8 +54,8 @@ def render(
             # The generator names what it changes as the rendered overlay does, without the hash.
             own["configMapGenerator"] = [{"name": f"sentiment-job-config-{overlay}", "behavior": "merge", "literals": literals}]
         if image:
-            name, _, digest = image.partition("@")
-            own["images"] = [{"name": "sentiment-job", "newName": name} | ({"digest": digest} if digest else {})]
+            name, separator, rest = image.partition("@") if "@" in image else image.rpartition(":")
+            own["images"] = [{"name": "sentiment-job", "newName": name, "digest" if separator == "@" else "newTag": rest}]
         (folder / "kustomization.yaml").write_text(yaml.safe_dump(own))
         done = subprocess.run([KUBECTL, "kustomize", folder], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
