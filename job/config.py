@@ -163,7 +163,7 @@ _SEED = replace(
     first_reviews=100,
 )
 
-_PRESETS: dict[PresetName, dict[Architecture, Hyperparameters]] = {
+PRESETS: dict[PresetName, dict[Architecture, Hyperparameters]] = {
     PresetName.quickstart: {Architecture.rnn: _QUICKSTART, Architecture.lstm: _QUICKSTART},
     PresetName.seed: {Architecture.rnn: _SEED, Architecture.lstm: _SEED},
     # A SimpleRNN at the LSTM's learning rate stays at chance; below one its recurrent kernel forgets instead of exploding.
@@ -268,7 +268,7 @@ def resolve(
     chosen = {}
     for architecture in Architecture:
         if architecture in (architectures or list(Architecture)):
-            values = _PRESETS[preset][architecture]
+            values = PRESETS[preset][architecture]
             if distance is not None and "max_tokens" not in given:
                 # The frame must stay in sight, however far the end is away.
                 values = replace(values, max_tokens=max(values.max_tokens, distance + 40))

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from job.config import DeviceChoice
+from job.config import Architecture, DeviceChoice, Hyperparameters
 from job.errors import DeviceError
 from job.noise import without_noise
 
@@ -257,9 +257,13 @@ def select(choice: DeviceChoice, require_fast_kernel: bool) -> dict[str, Any]:
     }
 
 
-def kernel(device: dict[str, Any], architecture: str, activation: str) -> str:
-    """The kernel that runs the recurrence: `cudnn`, or `while_loop`, TensorFlow's own loop over time steps."""
-    return "cudnn" if device["type"] == "gpu" and architecture == "lstm" and activation == "tanh" else "while_loop"
+def kernel(device: dict[str, Any], architecture: Architecture, values: Hyperparameters) -> str:
+    """What runs the recurrence: `cudnn`, our own loops compiled by `xla`, or `while_loop`, Keras's loop over time steps."""
+    if values.activation != "tanh":
+        return "while_loop"
+    if device["type"] == "gpu":
+        return "cudnn" if architecture is Architecture.lstm else "while_loop"
+    return "xla" if values.embedding_size else "while_loop"
 
 
 def check() -> dict[str, Any]:

@@ -88,7 +88,7 @@ def _train_all(
     if fresh and there is None:
         output.discard()
     device = devices.select(configuration.device, configuration.require_fast_kernel)
-    kernels = {name: devices.kernel(device, name, values.activation) for name, values in configuration.hyperparameters.items()}
+    kernels = {name: devices.kernel(device, name, values) for name, values in configuration.hyperparameters.items()}
     slow = [str(name) for name, kernel in kernels.items() if kernel == "while_loop"]
     if configuration.require_fast_kernel and slow:
         raise DeviceError(

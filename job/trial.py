@@ -70,7 +70,7 @@ class Trial:
         # The tutorial's network takes every review at one fixed length.
         self._length = None if values.embedding_size else values.max_tokens
         self._network = models.build(architecture, values, seed)
-        self._logits_of = models.make_predict(self._network, values)
+        self._logits_of = models.make_predict(self._network, values, kernel)
         self._continued: list[str] = []
 
     def run(self, checkpoints: Checkpoints, reporter: Reporter) -> Result:
@@ -124,7 +124,7 @@ class Trial:
 
         made = training.Training(
             self._network,
-            partial(models.forward, self._network, values),
+            partial(models.forward, self._network, values, self._kernel),
             models.optimizer(values, steps * values.epochs),
             values,
             self._seed,
@@ -155,7 +155,9 @@ class Trial:
 
         result = np.empty(len(indices), np.float32)
         values = self._values
-        order = batches.evaluation_order(np.minimum(self._corpus.lengths[indices], values.max_tokens), _EVALUATION_BATCH)
+        # Our loops are compiled for the shapes of training.
+        size = values.batch_size if self._kernel == "xla" else _EVALUATION_BATCH
+        order = batches.evaluation_order(np.minimum(self._corpus.lengths[indices], values.max_tokens), size)
         assembled = batches.batches(self._corpus, indices, order, values.vocabulary_size, values.max_tokens, self._length)
         for places, batch in zip(order, assembled, strict=True):
             with explained_memory(batch.tokens):

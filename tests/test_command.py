@@ -58,7 +58,7 @@ def test_the_metrics_tell_what_the_files_hold(finished: Path) -> None:
             mine = [row for row in predictions if (row["architecture"], row["seed"]) == (name, str(run["seed"]))]
             right = np.mean([(float(row["probability"]) > 0.5) == (row["label"] == "1") for row in mine])
             assert run["test"]["accuracy"] == pytest.approx(right, abs=1e-9)
-            assert run["kernel"] == "while_loop"
+            assert run["kernel"] == "xla"
     assert metrics["comparison"] is None
     assert metrics["baseline"] is None
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from job import device
-from job.config import DeviceChoice
+from job import config, device
+from job.config import Architecture, DeviceChoice, PresetName
 from job.device import Facts
 from job.errors import DeviceError
 from tests.conftest import ROOT
@@ -78,10 +78,14 @@ def test_a_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_kernel_is_named_by_device_and_architecture() -> None:
     gpu, cpu = {"type": "gpu"}, {"type": "cpu"}
-    assert device.kernel(gpu, "lstm", "tanh") == "cudnn"
-    assert device.kernel(gpu, "lstm", "relu") == "while_loop"
-    assert device.kernel(gpu, "rnn", "tanh") == "while_loop"
-    assert device.kernel(cpu, "lstm", "tanh") == "while_loop"
+    (rnn, lstm), seed = Architecture, config.PRESETS[PresetName.seed]
+    standard = config.PRESETS[PresetName.standard]
+    assert device.kernel(gpu, lstm, standard[lstm]) == "cudnn"
+    assert device.kernel(gpu, lstm, seed[lstm]) == "while_loop"
+    assert device.kernel(gpu, rnn, standard[rnn]) == "while_loop"
+    assert device.kernel(cpu, lstm, standard[lstm]) == "xla"
+    assert device.kernel(cpu, rnn, standard[rnn]) == "xla"
+    assert device.kernel(cpu, rnn, seed[rnn]) == "while_loop"
 
 
 def test_tensorflow_gets_a_thread_for_each_core_that_may_be_used() -> None:

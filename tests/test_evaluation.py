@@ -31,3 +31,9 @@ def test_a_summary_has_the_interval_of_student_s_t() -> None:
 def test_one_seed_has_no_spread_and_none_no_mean() -> None:
     assert evaluation.summarize([0.5]) == {"mean": 0.5, "sd": None, "ci95": None}
     assert evaluation.summarize([]) == {"mean": None, "sd": None, "ci95": None}
+
+
+def test_an_area_that_rounds_to_more_than_1_is_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Seen with 20,000 reviews that were all told apart.
+    monkeypatch.setattr("sklearn.metrics.roc_auc_score", lambda *_: 1.0000000000000002)
+    assert evaluation.scores(LABELS, np.array([2.0, -1.0, -2.0, -3.0], np.float32))["auc"] == 1.0

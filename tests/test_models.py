@@ -13,15 +13,19 @@ from job.config import Architecture, Hyperparameters, PresetName
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-from job import models, training  # noqa: E402 (TensorFlow is there only now)
+from job import device, models, training  # noqa: E402 (TensorFlow is there only now)
+
+# As the job does, before the first operation.
+device.prepare_tensorflow()
 
 TOKENS = np.array([[1, 4, 5, 6, 2], [1, 7, 0, 0, 0], [1, 0, 0, 0, 0]], np.int32)
 LABELS = np.array([1.0, 0.0, 1.0], np.float32)
 DRAW = np.array([0, 2], np.int32)
+KERNELS = ["while_loop", "xla"]
 
 
 def tiny(architecture: Architecture, preset: PresetName = PresetName.standard, **changes: Any) -> Hyperparameters:
-    values = config._PRESETS[preset][architecture]
+    values = config.PRESETS[preset][architecture]
     return replace(values, **{"units": 3, "embedding_size": 4, "vocabulary_size": 9} | changes)
 
 
@@ -63,26 +67,32 @@ def reference(architecture: Architecture, values: Hyperparameters, weights: list
     return np.array(results)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("preset", [PresetName.standard, PresetName.quickstart])
 @pytest.mark.parametrize("architecture", list(Architecture))
-def test_a_network_computes_what_numpy_computes_padding_and_all(architecture: Architecture, preset: PresetName) -> None:
+def test_a_network_computes_what_numpy_computes_padding_and_all(
+    architecture: Architecture, preset: PresetName, kernel: str
+) -> None:
     values = tiny(architecture, preset, hidden_units=2 if preset is PresetName.quickstart else 0)
     network = models.build(architecture, values, 0)
     network.set_weights([np.random.default_rng(1).normal(0, 0.7, weight.shape) for weight in network.get_weights()])
     expected = reference(architecture, values, network.get_weights(), TOKENS)
-    np.testing.assert_allclose(models.make_predict(network, values)(TOKENS), expected, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(models.make_predict(network, values, kernel)(TOKENS), expected, rtol=0, atol=2e-6)
     wider = np.pad(TOKENS, ((0, 0), (0, 4)))
-    np.testing.assert_allclose(models.make_predict(network, values)(wider), expected, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(models.make_predict(network, values, kernel)(wider), expected, rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("preset", [PresetName.standard, PresetName.quickstart])
 @pytest.mark.parametrize("architecture", list(Architecture))
-def test_training_differentiates_what_numpy_computes(architecture: Architecture) -> None:
-    values = tiny(architecture, word_dropout=0.0, spatial_dropout=0.0)
+def test_training_differentiates_what_numpy_computes(architecture: Architecture, preset: PresetName, kernel: str) -> None:
+    hidden = 2 if preset is PresetName.quickstart else 0
+    values = tiny(architecture, preset, word_dropout=0.0, spatial_dropout=0.0, hidden_units=hidden)
     network = models.build(architecture, values, 0)
     weights = [np.random.default_rng(1).normal(0, 0.7, weight.shape) for weight in network.get_weights()]
     network.set_weights(weights)
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(models.forward(network, values, tf.constant(TOKENS), tf.constant(DRAW)))
+        loss = tf.reduce_sum(models.forward(network, values, kernel, tf.constant(TOKENS), tf.constant(DRAW)))
     gradients = [tf.convert_to_tensor(gradient).numpy() for gradient in tape.gradient(loss, network.trainable_variables)]
     for number, weight in enumerate(weights):
         for place in list(np.ndindex(weight.shape))[:: max(1, weight.size // 6)]:
@@ -95,21 +105,67 @@ def test_training_differentiates_what_numpy_computes(architecture: Architecture)
             assert gradients[number][place] == pytest.approx((ends[0] - ends[1]) / 2e-6, abs=2e-5)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("architecture", list(Architecture))
 @pytest.mark.parametrize("preset", [PresetName.standard, PresetName.quickstart])
-def test_without_dropout_training_computes_what_prediction_does(architecture: Architecture, preset: PresetName) -> None:
+def test_without_dropout_training_computes_what_prediction_does(
+    architecture: Architecture, preset: PresetName, kernel: str
+) -> None:
     values = tiny(architecture, preset, word_dropout=0.0, spatial_dropout=0.0)
     network = models.build(architecture, values, 3)
-    trained = models.forward(network, values, tf.constant(TOKENS), tf.constant(DRAW)).numpy()
-    np.testing.assert_allclose(trained, models.make_predict(network, values)(TOKENS), rtol=0, atol=1e-6)
+    trained = models.forward(network, values, kernel, tf.constant(TOKENS), tf.constant(DRAW)).numpy()
+    np.testing.assert_allclose(trained, models.make_predict(network, values, kernel)(TOKENS), rtol=0, atol=1e-6)
 
 
-def test_dropout_is_a_function_of_the_draw() -> None:
+@pytest.mark.parametrize("architecture", list(Architecture))
+@pytest.mark.parametrize("changes", [{}, {"spatial_dropout": 0.0}, {"bidirectional": False, "pooling": "last"}])
+def test_our_loops_are_keras_s_layers_dropout_padding_and_all(architecture: Architecture, changes: dict[str, Any]) -> None:
+    """Two batches of different shapes, neither of which fills its buffer; the last review is one token long."""
+    values = tiny(architecture, units=5, max_tokens=24, batch_size=7, **changes)
+    network = models.build(architecture, values, 0)
+    network.set_weights([np.random.default_rng(1).normal(0, 0.5, weight.shape) for weight in network.get_weights()])
+    for count, length in ((6, 17), (7, 24)):
+        random = np.random.default_rng(count)
+        tokens = random.integers(1, 9, (count, length)).astype(np.int32)
+        for row, end in zip(tokens, [*random.integers(1, length, count - 2), length, 1], strict=True):
+            row[end:] = 0
+        results = {}
+        for kernel in KERNELS:
+            with tf.GradientTape() as tape:
+                logits = models.forward(network, values, kernel, tf.constant(tokens), tf.constant(DRAW))
+                loss = tf.reduce_sum(logits * tf.range(1.0, count + 1.0))
+            gradients = tape.gradient(loss, network.trainable_variables)
+            results[kernel] = [logits.numpy(), *(tf.convert_to_tensor(each).numpy() for each in gradients)]
+        for ours, theirs in zip(results["xla"], results["while_loop"], strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=2e-5)
+
+
+def test_the_fused_optimizer_is_keras_s_adam() -> None:
+    random = np.random.default_rng(0)
+    start = [random.normal(size=shape).astype(np.float32) for shape in ((5, 3), (4,))]
+    ended = []
+    for cls in (keras.optimizers.Adam, models.FusedAdam):
+        variables = [keras.Variable(value) for value in start]
+        chosen = cls(keras.optimizers.schedules.CosineDecay(0.1, 6), global_clipnorm=1.0)
+        chosen.build(variables)
+        random = np.random.default_rng(1)
+        for _ in range(5):
+            slices = tf.IndexedSlices(
+                tf.constant(random.normal(size=(2, 3)), tf.float32), tf.constant([4, 1]), tf.constant([5, 3])
+            )
+            chosen.apply([slices, tf.constant(random.normal(size=4), tf.float32)], variables)
+        ended.append([*(variable.numpy() for variable in variables), *(variable.numpy() for variable in chosen.variables)])
+    for theirs, ours in zip(*ended, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_dropout_is_a_function_of_the_draw(kernel: str) -> None:
     values = tiny(Architecture.rnn)
     network = models.build(Architecture.rnn, values, 0)
 
     def run(draw: int) -> list[float]:
-        return models.forward(network, values, tf.constant(TOKENS), tf.constant([0, draw])).numpy().tolist()  # type: ignore[no-any-return]
+        return models.forward(network, values, kernel, tf.constant(TOKENS), tf.constant([0, draw])).numpy().tolist()  # type: ignore[no-any-return]
 
     assert run(2) == run(2)
     assert run(2) != run(4)
@@ -117,14 +173,14 @@ def test_dropout_is_a_function_of_the_draw() -> None:
 
 @pytest.mark.parametrize(("architecture", "parameters"), [(Architecture.rnn, 111_141), (Architecture.lstm, 407_841)])
 def test_the_tutorial_s_networks_have_its_number_of_parameters(architecture: Architecture, parameters: int) -> None:
-    network = models.build(architecture, config._PRESETS[PresetName.seed][architecture], 0)
+    network = models.build(architecture, config.PRESETS[PresetName.seed][architecture], 0)
     assert network.count_params() == parameters
     assert network.input_shape == (None, 1, 888)
 
 
 @pytest.mark.parametrize("architecture", list(Architecture))
 def test_a_step_of_the_tutorial_s_recipe_is_keras_s(architecture: Architecture) -> None:
-    values = config._PRESETS[PresetName.seed][architecture]
+    values = config.PRESETS[PresetName.seed][architecture]
     tokens = np.random.default_rng(0).integers(0, 1000, (32, 888)).astype(np.int32)
     labels = (np.arange(32) % 2).astype(np.float32)
     cls = {Architecture.rnn: keras.layers.SimpleRNN, Architecture.lstm: keras.layers.LSTM}[architecture]
@@ -136,7 +192,9 @@ def test_a_step_of_the_tutorial_s_recipe_is_keras_s(architecture: Architecture) 
     ours = models.build(architecture, values, 5)
     for mine, theirs in zip(ours.get_weights(), stock.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
-    step = training.make_step(ours, lambda *batch: models.forward(ours, values, *batch), models.optimizer(values, 8))
+    step = training.make_step(
+        ours, lambda *batch: models.forward(ours, values, "while_loop", *batch), models.optimizer(values, 8)
+    )
     for _ in range(2):
         loss, _ = step(tokens, labels, DRAW)
         stock.reset_metrics()
@@ -151,7 +209,7 @@ def test_a_saved_model_loads_without_this_package_and_computes_the_same(preset: 
     import subprocess
     import sys
 
-    values = config._PRESETS[preset][Architecture.lstm] if preset is PresetName.seed else tiny(Architecture.lstm, preset)
+    values = config.PRESETS[preset][Architecture.lstm] if preset is PresetName.seed else tiny(Architecture.lstm, preset)
     network = models.build(Architecture.lstm, values, 0)
     inputs = np.pad(TOKENS, ((0, 0), (0, 883))) if preset is PresetName.seed else TOKENS
     network.save(tmp_path / "model.keras")
@@ -164,5 +222,5 @@ assert all(type(layer).__module__.startswith("keras.") for layer in model.layers
 numpy.save("outputs.npy", model.predict(numpy.load("inputs.npy"), verbose=0)[:, 0])
 """
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=120)
-    expected = evaluation.probabilities(models.make_predict(network, values)(inputs))
+    expected = evaluation.probabilities(models.make_predict(network, values, "while_loop")(inputs))
     np.testing.assert_allclose(np.load(tmp_path / "outputs.npy"), expected, rtol=0, atol=1e-6)

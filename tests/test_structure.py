@@ -62,7 +62,8 @@ ALLOWED = {
         "job.training",
     },
     "job.device": {"job.noise"},
-    "job.models": set(),
+    "job.kernels": set(),
+    "job.models": {"job.kernels"},
     "job.training": set(),
     "job.evaluation": set(),
     "job.predictions": set(),
@@ -72,7 +73,7 @@ ALLOWED = {
     "job.progress": set(),
     "job.data": {"job.atomic", "job.data", "job.lock"},
 }
-COMPUTING = {"job.models", "job.training"}
+COMPUTING = {"job.kernels", "job.models", "job.training"}
 MODULES = sorted((ROOT / "job").rglob("*.py"))
 
 

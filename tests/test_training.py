@@ -17,10 +17,13 @@ from job.progress import Reporter
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-from job import models, run, training  # noqa: E402 (TensorFlow is there only now)
+from job import device, models, run, training  # noqa: E402 (TensorFlow is there only now)
+
+# As the job does, before the first operation.
+device.prepare_tensorflow()
 
 Batch = namedtuple("Batch", "tokens labels")
-VALUES = replace(config._PRESETS[PresetName.quickstart][Architecture.rnn], epochs=4, patience=2)
+VALUES = replace(config.PRESETS[PresetName.quickstart][Architecture.rnn], epochs=4, patience=2)
 
 
 def make(
@@ -164,8 +167,8 @@ def test_a_diverged_seed_is_recorded_and_the_others_go_on(
 ) -> None:
     real = models.forward
 
-    def forward(network: Any, values: Any, tokens: Any, draw: Any) -> Any:
-        return tf.where(draw[0] == 0, np.nan, 1.0) * real(network, values, tokens, draw)
+    def forward(network: Any, values: Any, kernel: str, tokens: Any, draw: Any) -> Any:
+        return tf.where(draw[0] == 0, np.nan, 1.0) * real(network, values, kernel, tokens, draw)
 
     monkeypatch.setattr(models, "forward", forward)
 

@@ -1,0 +1,180 @@
+"""The recurrences on a CPU: one compiled loop over time steps a direction, with gradients written by hand.
+
+A loop does nothing but the recurrent product and the activation: the input's projection comes in ready-made, and the
+gradient of the recurrent kernel is one large product after the loop. As many steps are done as the batch is long, in
+buffers of few sizes, so that XLA compiles a loop few times. Both directions of a network run beside each other, each on
+a core of its own. Equations: Keras's SimpleRNN and LSTM (gates in the order input, forget, candidate, output).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from job.config import Architecture
+
+# Sizes of buffers up to the longest review: fewer compile less often, more copy less that is not used.
+_SIZES = 8
+
+
+def buffer_length(length: tf.Tensor, max_tokens: int) -> tf.Tensor:
+    """The buffer's time steps for a batch of `length`."""
+    step = -(-max_tokens // _SIZES)
+    return (length + step - 1) // step * step
+
+
+def recur(
+    architecture: Architecture, projected: tf.Tensor, kernel: tf.Tensor, mask: tf.Tensor, length: tf.Tensor, backward: bool
+) -> tf.Tensor:
+    """The states of a recurrence over time.
+
+    Args:
+        projected: <float32>[time, batch, gates], the input times its kernel, plus the bias; gates are units, of an LSTM
+            four times units.
+        kernel: <float32>[units, gates], the recurrent kernel.
+        mask: <float32>[time, batch, 1], 1 for tokens and 0 for padding, which is at the end.
+        length: <int32>[], time steps to do; the rest of the buffer stays 0.
+        backward: From the last token to the first.
+
+    Returns:
+        <float32>[time, batch, units], 0 after a review's end. The gradient that comes back must be 0 there.
+    """
+    loops = {Architecture.rnn: (_rnn, _rnn_gradient), Architecture.lstm: (_lstm, _lstm_gradient)}
+    run, run_gradient = loops[architecture]
+    direction = tf.constant(backward)
+
+    @tf.custom_gradient
+    def recurrence(
+        projected: tf.Tensor, kernel: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]]:
+        # The gradient is below; a tape that looks on must not derive another one of the loop.
+        states, *kept = run(tf.stop_gradient(projected), tf.stop_gradient(kernel), mask, length, direction)
+
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            inner = run_gradient(upstream, states, *kept, kernel, mask, length, direction)
+            # What came before a step is, backward, the one after it.
+            before, after = (states[1:], inner[:-1]) if backward else (states[:-1], inner[1:])
+            units, gates = kernel.shape
+            product = tf.matmul(tf.reshape(before, [-1, units]), tf.reshape(after, [-1, gates]), transpose_a=True)
+            return inner, product
+
+        return states, gradient
+
+    states: tf.Tensor = recurrence(projected, kernel)
+    return states
+
+
+@tf.function(jit_compile=True, autograph=False)
+def pool(states: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The highest and the mean state of each review, both <float32>[batch, units].
+
+    Args:
+        states: <float32>[time, batch, units], all above -1, and 0 where there is no token.
+        mask: <float32>[time, batch, 1]
+    """
+    # Where there is no token, the sum puts a state below any other one.
+    highest = tf.reduce_max(states + 2.0 * (mask - 1.0), axis=0)
+    return highest, tf.reduce_sum(states, axis=0) / tf.maximum(tf.reduce_sum(mask, axis=0), 1.0)
+
+
+def _at(buffer: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    # Not by a slice: XLA compiles again for each value that a slice's beginning depends on, here for every length.
+    return tf.gather(buffer, step)
+
+
+def _put(buffer: tf.Tensor, step: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    return tf.tensor_scatter_nd_update(buffer, [[step]], [value])
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _rnn(projected: tf.Tensor, kernel: tf.Tensor, mask: tf.Tensor, length: tf.Tensor, backward: tf.Tensor) -> tuple[tf.Tensor]:
+    time, batch, units = tf.unstack(tf.shape(projected))
+
+    def body(done: tf.Tensor, state: tf.Tensor, states: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        step = tf.where(backward, length - 1 - done, done)
+        state = tf.tanh(_at(projected, step) + tf.matmul(state, kernel)) * _at(mask, step)
+        return done + 1, state, _put(states, step, state)
+
+    start = (0, tf.zeros([batch, units]), tf.zeros([time, batch, units]))
+    return (tf.while_loop(lambda done, *_: done < length, body, start)[-1],)
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _rnn_gradient(
+    upstream: tf.Tensor, states: tf.Tensor, kernel: tf.Tensor, mask: tf.Tensor, length: tf.Tensor, backward: tf.Tensor
+) -> tf.Tensor:
+    time, batch, units = tf.unstack(tf.shape(states))
+    transposed = tf.transpose(kernel)
+
+    def body(done: tf.Tensor, later: tf.Tensor, inner: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        step = tf.where(backward, done, length - 1 - done)
+        value = (later + _at(upstream, step)) * (1.0 - _at(states, step) * _at(states, step)) * _at(mask, step)
+        return done + 1, tf.matmul(value, transposed), _put(inner, step, value)
+
+    start = (0, tf.zeros([batch, units]), tf.zeros([time, batch, units]))
+    return tf.while_loop(lambda done, *_: done < length, body, start)[-1]
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _lstm(
+    projected: tf.Tensor, kernel: tf.Tensor, mask: tf.Tensor, length: tf.Tensor, backward: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    time, batch, gates = tf.unstack(tf.shape(projected))
+    units = kernel.shape[0]
+    # A sigmoid is a tanh of half the argument, halved and raised; so one activation serves all gates.
+    scale = tf.constant(np.repeat([0.5, 0.5, 1.0, 0.5], units), tf.float32)
+    shift = tf.constant(np.repeat([0.5, 0.5, 0.0, 0.5], units), tf.float32)
+
+    def body(
+        done: tf.Tensor, state: tf.Tensor, cell: tf.Tensor, states: tf.Tensor, cells: tf.Tensor, activations: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        step = tf.where(backward, length - 1 - done, done)
+        active = tf.tanh((_at(projected, step) + tf.matmul(state, kernel)) * scale) * scale + shift
+        let_in, keep, candidate, let_out = tf.split(active, 4, axis=1)
+        cell = (keep * cell + let_in * candidate) * _at(mask, step)
+        state = let_out * tf.tanh(cell)
+        return done + 1, state, cell, _put(states, step, state), _put(cells, step, cell), _put(activations, step, active)
+
+    zero, states = tf.zeros([batch, units]), tf.zeros([time, batch, units])
+    start = (0, zero, zero, states, states, tf.zeros([time, batch, gates]))
+    _, _, _, states, cells, activations = tf.while_loop(lambda done, *_: done < length, body, start)
+    return states, cells, activations
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _lstm_gradient(
+    upstream: tf.Tensor,
+    states: tf.Tensor,
+    cells: tf.Tensor,
+    activations: tf.Tensor,
+    kernel: tf.Tensor,
+    mask: tf.Tensor,
+    length: tf.Tensor,
+    backward: tf.Tensor,
+) -> tf.Tensor:
+    time, batch, units = tf.unstack(tf.shape(states))
+    transposed = tf.transpose(kernel)
+
+    def body(done: tf.Tensor, later: tf.Tensor, later_cell: tf.Tensor, inner: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        step = tf.where(backward, done, length - 1 - done)
+        previous = tf.where(backward, step + 1, step - 1)
+        is_inside = tf.cast((previous >= 0) & (previous < length), tf.float32)
+        cell_before = _at(cells, tf.clip_by_value(previous, 0, time - 1)) * is_inside
+        let_in, keep, candidate, let_out = tf.split(_at(activations, step), 4, axis=1)
+        squashed = tf.tanh(_at(cells, step))
+        state = later + _at(upstream, step)
+        cell = (later_cell + state * let_out * (1.0 - squashed * squashed)) * _at(mask, step)
+        value = tf.concat(
+            [
+                cell * candidate * let_in * (1.0 - let_in),
+                cell * cell_before * keep * (1.0 - keep),
+                cell * let_in * (1.0 - candidate * candidate),
+                state * squashed * let_out * (1.0 - let_out),
+            ],
+            axis=1,
+        )
+        return done + 1, tf.matmul(value, transposed), cell * keep, _put(inner, step, value)
+
+    zero = tf.zeros([batch, units])
+    start = (0, zero, zero, tf.zeros([time, batch, 4 * units]))
+    return tf.while_loop(lambda done, *_: done < length, body, start)[-1]
