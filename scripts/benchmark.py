@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--data", default="imdb", help="as of train (default: imdb)")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "sentiment-job")
     parser.add_argument("--torch", type=Path, help="a Python that has PyTorch")
-    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--batches", type=int, default=24, help="steps of one pass")
     parser.add_argument("--output", type=Path, default=Path("benchmark"), help="folder for benchmark.json and benchmark.svg")
     arguments = parser.parse_args()
@@ -129,6 +129,8 @@ def summarize(architecture: str, measured: dict[str, list[Any]], peaks: list[flo
         name: {
             "tokens_per_second": statistics.median(speeds[name]),
             "spread": [min(speeds[name]), max(speeds[name])],
+            # Some contestants run at one of two speeds, by the luck of a process; so their best one is told, too.
+            "times_slower_at_best": statistics.median(speeds[OURS]) / max(speeds[name]),
             "times_slower_than_ours": statistics.median(a / b for a, b in zip(speeds[OURS], speeds[name], strict=True)),
             "seconds_to_first_step": statistics.median(each["seconds_to_first_step"] for each in runs),
             "peak_memory_bytes": statistics.median(each["peak_memory_bytes"] for each in runs),
@@ -168,7 +170,17 @@ def print_table(result: dict[str, Any]) -> None:
 
     peak = result["matrix_product_flops"] / 1e9
     title = f"{result['processor']}, {result['cores']} cores, {peak:.0f} GFLOP/s in a matrix product, {result['padding']:.1%} padding"
-    table = Table("network", "contestant", "real tokens/s", "ours is", "first step", "peak memory", "of the peak", title=title)
+    table = Table(
+        "network",
+        "contestant",
+        "real tokens/s",
+        "ours is",
+        "over its best",
+        "first step",
+        "peak memory",
+        "of the peak",
+        title=title,
+    )
     for architecture, measured in result["architectures"].items():
         for name, each in measured.items():
             table.add_row(
@@ -176,6 +188,7 @@ def print_table(result: dict[str, Any]) -> None:
                 name,
                 f"{each['tokens_per_second']:,.0f}",
                 "" if name == OURS else f"{each['times_slower_than_ours']:.2f}×",
+                "" if name == OURS else f"{each['times_slower_at_best']:.2f}×",
                 f"{each['seconds_to_first_step']:.1f} s",
                 f"{each['peak_memory_bytes'] / 2**20:,.0f} MiB",
                 f"{each['share_of_matrix_product']:.0%}",

@@ -44,7 +44,7 @@ def main() -> None:
 
     first: list[float] = []
 
-    def on_step(*_: object) -> None:
+    def on_step(*_: object, **__: object) -> None:
         if not first:
             first.append(time.time() - float(os.environ["BENCHMARK_STARTED"]))
 
