@@ -5,7 +5,7 @@
 All contestants train the standard network (embedding 128, both directions of 100 units, maximum and mean over time)
 without dropout on the same reviews in the same batches, with Adam and clipping, in float32. Each runs in a process of
 its own, they take turns, and medians are printed. PYTHON is one that has PyTorch (a build for the CPU); without it that
-comparison is left out.
+comparison is left out. Needs the environment that scripts/test.sh makes.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 ROOT = Path(__file__).parents[1]
 # Contestant: its module, and its mode.
@@ -149,8 +150,6 @@ def processor() -> str:
 
 def plot(result: dict[str, Any], path: Path) -> None:
     """Draws speeds as bars."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     for axes, (architecture, measured) in zip(figure.subplots(1, 2, sharey=True), result["architectures"].items(), strict=True):
         names, values = list(measured), [each["tokens_per_second"] / 1e3 for each in measured.values()]
