@@ -16,7 +16,7 @@ done
 # What the standard library's modules link to.
 include=ca-certificates,libssl3,libffi8,libsqlite3-0,zlib1g,libbz2-1.0,liblzma5,libreadline8,libexpat1,libuuid1
 if [[ -z $python ]]; then include+=,python3,python3-venv; fi
-debootstrap --variant=minbase --include="$include" bookworm "$root" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >&2
+debootstrap --variant=minbase --include="$include" bookworm "$root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >&2
 rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale}/* "$root"/var/log/*
 if [[ -n $python ]]; then
   prefix=$(dirname "$(dirname "$python")")
