@@ -31,7 +31,7 @@ Preset = Annotated[
     PresetName,
     typer.Option(
         envvar="JOB_PRESET",
-        help="Recipe: quickstart (embedded data, a minute), seed (the tutorial's, to the letter) or standard.",
+        help="Recipe: quickstart (embedded data, half a minute), seed (the tutorial's, to the letter) or standard.",
     ),
 ]
 Data = Annotated[

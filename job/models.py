@@ -113,7 +113,7 @@ def _with_keras(network: keras.Model, values: Hyperparameters, tokens: tf.Tensor
 
 
 def _with_our_loops(network: keras.Model, values: Hyperparameters, tokens: tf.Tensor, channels: tf.Tensor | None) -> tf.Tensor:
-    """The same, time first, in buffers of few sizes; what is only there to fill them is cut off before the pooling."""
+    """The same, time first, in buffers of few sizes; rows that are only there to fill them are cut off at the end."""
     layer = _recurrent_layer(network)
     cells = [layer.forward_layer.cell, layer.backward_layer.cell] if values.bidirectional else [layer.cell]
     architecture = Architecture.lstm if isinstance(cells[0], keras.layers.LSTMCell) else Architecture.rnn
