@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from job import signals, termination
-from job.config import Architecture, DataSource, DeviceChoice, LogFormat, PresetName
+from job.config import DataSource, DeviceChoice, LogFormat
 from job.errors import OK, InputOutputError, JobError, MissingInputError
+from job.presets import Architecture, PresetName
 
 app = typer.Typer(name="sentiment-job", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 data_app = typer.Typer(no_args_is_help=True, help="Fill the cache ahead of time, or look at a data set.")

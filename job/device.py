@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from job.config import Architecture, DeviceChoice, Hyperparameters
+from job.config import DeviceChoice
 from job.errors import DeviceError
 from job.noise import without_noise
+from job.presets import Architecture, Hyperparameters
 
 # What TensorFlow 2.21 opens by these names; the driver's own libcuda comes first.
 LIBRARIES = (
@@ -27,7 +28,6 @@ LIBRARIES = (
 )
 _OLDEST_DRIVER = 525
 _PROBE_SECONDS = 300
-_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,13 +128,11 @@ def diagnose(facts: Facts) -> str | None:
 
 
 def probe() -> dict[str, Any]:
-    """Runs a matrix product and an LSTM step, forward and backward, on the GPU and on the CPU, in a process of its own.
-
-    A GPU that is listed can still fail at its first kernel, and then it often ends the process.
-    """
-    command = [sys.executable, "-m", "job.device"]
+    """Runs job/probe.py: whether the GPU's results are the CPU's, and which architectures have a fast kernel on it."""
+    command = [sys.executable, "-m", "job.probe"]
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
     }
     try:
         done = subprocess.run(
@@ -148,37 +146,6 @@ def probe() -> dict[str, Any]:
         last = " ".join((done.stderr.strip().splitlines() or ["no message"])[-1].split())[:300]
         return {"works": False, "error": f"the process that tried it ended with {done.returncode}: {last}"}
     return result
-
-
-def _run_probe() -> dict[str, Any]:
-    preload_libraries()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import numpy as np
-    import tensorflow as tf
-
-    prepare_tensorflow()
-    if not tf.config.list_physical_devices("GPU"):
-        return {"works": False, "error": "TensorFlow lists no GPU although one is present"}
-    random = np.random.default_rng(0)
-    a, b = (random.standard_normal((256, 256)).astype(np.float32) for _ in range(2))
-    x = random.standard_normal((4, 7, 8)).astype(np.float32)
-    results = []
-    layer = tf.keras.layers.LSTM(8)
-    layer.build((None, None, 8))
-    for name in ("/CPU:0", "/GPU:0"):
-        with tf.device(name), tf.GradientTape() as tape:
-            loss = tf.reduce_sum(layer(x) ** 2)
-        gradients = tape.gradient(loss, layer.trainable_variables)
-        with tf.device(name):
-            product = tf.matmul(a, b)
-        results.append(np.concatenate([np.ravel(value) for value in (product / 16.0, loss, *gradients)]))
-    difference = float(np.max(np.abs(results[0] - results[1])))
-    if not difference < _TOLERANCE:
-        return {
-            "works": False,
-            "error": f"its results differ from the CPU's by {difference:.3g}; at most {_TOLERANCE} is rounding",
-        }
-    return {"works": True, "largest_difference": difference}
 
 
 def _import_tensorflow() -> None:
@@ -223,12 +190,13 @@ def select(choice: DeviceChoice, require_fast_kernel: bool) -> dict[str, Any]:
     Raises:
         DeviceError: A GPU was required, or is present, and does not work.
     """
-    facts = Facts(present=False) if choice is DeviceChoice.cpu else collect()
+    facts, slow = Facts(present=False) if choice is DeviceChoice.cpu else collect(), {}
     if choice is not DeviceChoice.cpu:
         problem = diagnose(facts)
         if facts.present and problem is None:
             result = probe()
             problem = None if result["works"] else f"the GPU does not work: {result['error']}"
+            slow = result.get("slow_kernels", {})
         if problem and (facts.present or choice is DeviceChoice.gpu):
             raise DeviceError(f"{problem}; --device cpu would train on the CPU")
         if problem and require_fast_kernel:
@@ -254,16 +222,15 @@ def select(choice: DeviceChoice, require_fast_kernel: bool) -> dict[str, Any]:
         "cuda": build.get("cuda_version") if on_gpu else None,
         "cudnn": build.get("cudnn_version") if on_gpu else None,
         "tf32": False,
+        "slow_kernels": slow,
     }
 
 
 def kernel(device: dict[str, Any], architecture: Architecture, values: Hyperparameters) -> str:
     """What runs the recurrence: `cudnn`, our own loops compiled by `xla`, or `while_loop`, Keras's loop over time steps."""
-    if values.activation != "tanh":
+    if values.activation != "tanh" or not values.embedding_size or architecture in device["slow_kernels"]:
         return "while_loop"
-    if device["type"] == "gpu":
-        return "cudnn" if architecture is Architecture.lstm else "while_loop"
-    return "xla" if values.embedding_size else "while_loop"
+    return "cudnn" if device["type"] == "gpu" else "xla"
 
 
 def check() -> dict[str, Any]:
@@ -293,7 +260,3 @@ def _processor() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-if __name__ == "__main__":
-    print(json.dumps(_run_probe()))

@@ -1,6 +1,6 @@
-"""The recurrences on a CPU: one compiled loop over time steps a direction, with gradients written by hand.
+"""The recurrences: on a GPU cuDNN's, on a CPU one compiled loop over time steps a direction, with gradients written by hand.
 
-A loop does nothing but the recurrent product and the activation: the input's projection comes in ready-made, and the
+On a CPU a loop does nothing but the recurrent product and the activation: the input's projection comes in ready-made, and the
 gradient of the recurrent kernel is one large product after the loop. As many steps are done as the batch is long, in
 buffers of few sizes, so that XLA compiles a loop few times. Both directions of a network run beside each other, each on
 a core of its own. Equations: Keras's SimpleRNN and LSTM (gates in the order input, forget, candidate, output).
@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from job.config import Architecture
+from job.presets import Architecture
 
 # Sizes of buffers up to the longest review: fewer compile less often, more copy less that is not used.
 _SIZES = 8
@@ -64,7 +64,49 @@ def recur(
     return states
 
 
-@tf.function(jit_compile=True, autograph=False)
+Cell = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+"""A direction's weights: kernel <float32>[features, gates], recurrent kernel <float32>[units, gates], bias <float32>[gates]."""
+
+
+def recur_by_cudnn(
+    architecture: Architecture, inputs: tf.Tensor, cells: list[Cell], lengths: tf.Tensor, training: bool
+) -> list[tf.Tensor]:
+    """The states of a recurrence over time, both directions in one call; needs a GPU.
+
+    Args:
+        inputs: <float32>[time, batch, features]
+        cells: One, or that of the backward direction, too.
+        lengths: <int32>[batch], tokens of each review, at least 1; cuDNN skips the padding after them.
+        training: Whether a gradient will be asked for.
+
+    Returns:
+        For each cell <float32>[time, batch, units], 0 after a review's end.
+    """
+    units = cells[0][1].shape[0]
+    # cuDNN wants the matrices transposed, direction by direction, the input's before the recurrent ones, then the biases
+    # in the same order, of which it adds two. Gates are in Keras's order.
+    gates = cells[0][1].shape[1] // units
+    matrices = [
+        part for kernel, recurrent, _ in cells for each in (kernel, recurrent) for part in tf.split(each, gates, axis=1)
+    ]
+    biases = [part for _, _, bias in cells for part in (bias, tf.zeros_like(bias))]
+    flat = [*(tf.reshape(tf.transpose(matrix), [-1]) for matrix in matrices), *biases]
+    start = tf.zeros([len(cells), tf.shape(inputs)[1], units])
+    states = tf.raw_ops.CudnnRNNV3(
+        input=inputs,
+        input_h=start,
+        input_c=start if architecture is Architecture.lstm else tf.constant([], tf.float32),
+        params=tf.concat(flat, 0),
+        sequence_lengths=lengths,
+        rnn_mode="lstm" if architecture is Architecture.lstm else "rnn_tanh",
+        direction="bidirectional" if len(cells) == 2 else "unidirectional",
+        is_training=training,
+        time_major=True,
+    ).output
+    states.set_shape([None, None, len(cells) * units])
+    return list(tf.split(states, len(cells), axis=2))
+
+
 def pool(states: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The highest and the mean state of each review, both <float32>[batch, units].
 
@@ -75,6 +117,10 @@ def pool(states: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     # Where there is no token, the sum puts a state below any other one.
     highest = tf.reduce_max(states + 2.0 * (mask - 1.0), axis=0)
     return highest, tf.reduce_sum(states, axis=0) / tf.maximum(tf.reduce_sum(mask, axis=0), 1.0)
+
+
+compiled_pool = tf.function(pool, jit_compile=True, autograph=False)
+"""The same, for the buffers of few sizes that our loops use: it is compiled for each."""
 
 
 def _at(buffer: tf.Tensor, step: tf.Tensor) -> tf.Tensor:

@@ -10,8 +10,9 @@ import numpy as np
 
 from job import results as compiled
 from job.artifacts import Output, Saver, validate
-from job.config import Architecture, fingerprint, shard_folder
+from job.config import fingerprint, shard_folder
 from job.errors import ConfigurationError, MissingInputError, TemporaryError
+from job.presets import Architecture
 from job.progress import Reporter
 from job.results import Results, best_seed, compile_metrics, require_finished
 

@@ -9,18 +9,21 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from job import kernels
-from job.config import PAD, START, UNKNOWN, Architecture, Hyperparameters
+from job.presets import PAD, START, UNKNOWN, Architecture, Hyperparameters
 
 # Far below any tanh output, so that padding never is the maximum.
 _BELOW = -2.0
 
 
-def build(architecture: Architecture, values: Hyperparameters, seed: int) -> keras.Model:
+def build(architecture: Architecture, values: Hyperparameters, seed: int, bigrams: NDArray[np.int64]) -> keras.Model:
     """Builds a network that maps a batch of reviews to probabilities <float32>[batch, 1] of being positive.
 
     Its input is <int32>[batch, length] token ids, padded at the end with 0; with `embedding_size` 0 it is
     <float32>[batch, 1, max_tokens], each review one time step of raw ids, as in the tutorial.
     The weights are drawn from `seed`.
+
+    Args:
+        bigrams: <int64>[bigrams], sorted, the ones with an embedding (see job/data/bigrams.py).
     """
     keras.utils.set_random_seed(seed)
     layer = _recurrent(architecture, values)
@@ -33,6 +36,13 @@ def build(architecture: Architecture, values: Hyperparameters, seed: int) -> ker
 
     tokens = keras.Input((None,), dtype="int32", name="tokens")
     embedded = keras.layers.Embedding(values.vocabulary_size, values.embedding_size, name="embedding")(tokens)
+    if len(bigrams):
+        wide = keras.ops.cast(tokens, "int64")
+        before = keras.ops.pad(wide, [[0, 0], [1, 0]])[:, :-1]
+        lookup = keras.layers.IntegerLookup(vocabulary=bigrams, name="bigram_number")
+        table = keras.layers.Embedding(len(bigrams) + 1, values.bigram_size, name="bigram_embedding")
+        pairs = table(lookup(before * values.vocabulary_size + wide))
+        embedded = keras.layers.Concatenate(name="word_and_bigram")([embedded, pairs])
     outputs = _after_embedding(tokens, embedded, layer, values)
     return keras.Model(tokens, outputs)
 
@@ -46,6 +56,9 @@ def _recurrent(architecture: Architecture, values: Hyperparameters) -> keras.lay
             "recurrent_initializer": keras.initializers.Orthogonal(gain=values.recurrent_gain),
             "return_sequences": values.pooling == "max_mean",
         }
+        if architecture is Architecture.lstm:
+            # cuDNN is called by ourselves (job/kernels.py); what Keras exports where a GPU is visible would need one.
+            extra["use_cudnn"] = False
     layer = cls(values.units, activation=values.activation, name=str(architecture), **extra)
     return keras.layers.Bidirectional(layer, name="bidirectional") if values.bidirectional else layer
 
@@ -68,25 +81,72 @@ def forward(network: keras.Model, values: Hyperparameters, kernel: str, tokens: 
     """The logits <float32>[batch] in training: as the network computes them, with both kinds of dropout.
 
     Args:
-        kernel: What runs the recurrence: `xla` our own loops (job/kernels.py), anything else Keras's layer.
+        kernel: What runs the recurrence: `xla` our own loops, `cudnn` cuDNN's (job/kernels.py), `while_loop` Keras's layer.
         tokens: <int32>[batch, length]
         draw: <int32>[2], from which alone the dropout is drawn.
     """
     if not values.embedding_size:
-        outputs = as_input(values, tokens)
-        for layer in network.layers[:-1]:
-            outputs = layer(outputs, training=True)
-        return _logits(network, outputs)
+        return _logits(network, _before_logits(network, as_input(values, tokens), training=True))
     if values.word_dropout:
         dropped = tf.random.stateless_uniform(tf.shape(tokens), draw) < values.word_dropout
         tokens = tf.where(dropped & (tokens > START), UNKNOWN, tokens)
-    channels = None
-    if values.spatial_dropout:
-        keep = 1.0 - values.spatial_dropout
-        kept = tf.random.stateless_uniform([tf.shape(tokens)[0], 1, values.embedding_size], draw + 1) < keep
-        channels = tf.cast(kept, tf.float32) / keep
-    pooled = (_with_our_loops if kernel == "xla" else _with_keras)(network, values, tokens, channels)
-    return _logits(network, _hidden(network, values, pooled))
+    tables = _looked_up(network, values, tokens, draw)
+    pooled = _pooled(network, values, kernel, tokens, tables, training=True)
+    return _logits(network, _dropped(_hidden(network, values, pooled), values.pooled_dropout, draw, 1))
+
+
+def _before_logits(network: keras.Model, outputs: tf.Tensor, training: bool) -> tf.Tensor:
+    for layer in network.layers[:-1]:
+        outputs = layer(outputs, training=training)
+    return outputs
+
+
+def _dropped(array: tf.Tensor, rate: float, draw: tf.Tensor | None, kind: int) -> tf.Tensor:
+    """Dropout from the `kind`-th of the eight numbers that a step has for them; without a draw there is none."""
+    if not rate or draw is None:
+        return array
+    kept = tf.random.stateless_uniform(tf.shape(array), draw + tf.constant([0, kind])) >= rate
+    return array * tf.cast(kept, tf.float32) / (1.0 - rate)
+
+
+_Tables = list[tuple[tf.Tensor, tf.Tensor]]
+
+
+def _looked_up(network: keras.Model, values: Hyperparameters, tokens: tf.Tensor, draw: tf.Tensor | None) -> _Tables:
+    """What stands in the embeddings for a batch <int32>[batch, length]; of the words, and of the bigrams if there are any.
+
+    A batch holds far fewer words than tokens: each is looked up, and can be projected, once.
+
+    Returns:
+        For each embedding its distinct rows <float32>[rows, size], that of padding (or no bigram) first, and which of
+        them stands where, <int32>[batch, length].
+    """
+
+    def distinct(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        found, places = tf.unique(tf.concat([[0], tf.reshape(numbers, [-1])], 0))
+        return found, tf.reshape(places[1:], tf.shape(numbers))
+
+    words, places = distinct(tokens)
+    rows = tf.gather(network.get_layer("embedding").embeddings.value, words)
+    result = [(_dropped(rows, values.embedding_dropout, draw, 2), places)]
+    if not _has_bigrams(network):
+        return result
+    with tf.init_scope():
+        vocabulary = network.get_layer("bigram_number").get_vocabulary(include_special_tokens=False)
+    sorted_bigrams = np.array(vocabulary, np.int64)
+    wide = tf.cast(tokens, tf.int64)
+    keys = tf.pad(wide, [[0, 0], [1, 0]])[:, :-1] * values.vocabulary_size + wide
+    number = tf.searchsorted(sorted_bigrams, tf.reshape(keys, [-1]))
+    found = tf.gather(sorted_bigrams, tf.minimum(number, len(sorted_bigrams) - 1)) == tf.reshape(keys, [-1])
+    numbers, places = distinct(tf.reshape(tf.where(found, number + 1, 0), tf.shape(tokens)))
+    rows = tf.gather(network.get_layer("bigram_embedding").embeddings.value, numbers)
+    rows = _dropped(rows, values.embedding_dropout, draw, 3)
+    rows *= _dropped(tf.ones([tf.shape(rows)[0], 1]), values.bigram_dropout, draw, 4)
+    return [*result, (rows, places)]
+
+
+def _has_bigrams(network: keras.Model) -> bool:
+    return any(layer.name == "bigram_embedding" for layer in network.layers)
 
 
 def _hidden(network: keras.Model, values: Hyperparameters, pooled: tf.Tensor) -> tf.Tensor:
@@ -97,51 +157,65 @@ def _recurrent_layer(network: keras.Model) -> keras.layers.Layer:
     return next(each for each in network.layers if isinstance(each, (keras.layers.RNN, keras.layers.Bidirectional)))
 
 
-def _with_keras(network: keras.Model, values: Hyperparameters, tokens: tf.Tensor, channels: tf.Tensor | None) -> tf.Tensor:
-    """The pooled states, <float32>[batch, features], by the network's own layers."""
-    embedded = network.get_layer("embedding")(tokens)
-    if channels is not None:
-        embedded *= channels
+def _pooled(
+    network: keras.Model, values: Hyperparameters, kernel: str, tokens: tf.Tensor, tables: _Tables, training: bool
+) -> Any:
+    """What the head reads of the recurrent layer's states, <float32>[batch, features]."""
+    if kernel == "xla":
+        return _with_our_loops(network, values, tokens, tables)
+    embedded = tf.concat([tf.gather(rows, places) for rows, places in tables], axis=-1)
     mask = tf.not_equal(tokens, PAD)
-    outputs = _recurrent_layer(network)(embedded, mask=mask, training=True)
-    if values.pooling == "max_mean":
-        weight = tf.cast(mask, tf.float32)[:, :, None]
-        mean = tf.reduce_sum(outputs * weight, axis=1) / tf.reduce_sum(weight, axis=1)
-        highest = tf.reduce_max(outputs * weight + _BELOW * (1.0 - weight), axis=1)
-        outputs = tf.concat([highest, mean], axis=-1)
-    return outputs
+    weight = tf.cast(tf.transpose(mask), tf.float32)[:, :, None]
+    if kernel == "cudnn":
+        architecture, cells = _cells(network, values)
+        lengths = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+        states = kernels.recur_by_cudnn(architecture, tf.transpose(embedded, [1, 0, 2]), cells, lengths, training)
+        return _read(values, states, weight, kernels.pool)
+    outputs = _recurrent_layer(network)(embedded, mask=mask, training=training)
+    if values.pooling == "last":
+        return outputs
+    return _read(values, [tf.transpose(outputs, [1, 0, 2]) * weight], weight, kernels.pool)
 
 
-def _with_our_loops(network: keras.Model, values: Hyperparameters, tokens: tf.Tensor, channels: tf.Tensor | None) -> tf.Tensor:
-    """The same, time first, in buffers of few sizes; rows that are only there to fill them are cut off at the end."""
+def _cells(network: keras.Model, values: Hyperparameters) -> tuple[Architecture, list[kernels.Cell]]:
     layer = _recurrent_layer(network)
     cells = [layer.forward_layer.cell, layer.backward_layer.cell] if values.bidirectional else [layer.cell]
     architecture = Architecture.lstm if isinstance(cells[0], keras.layers.LSTMCell) else Architecture.rnn
+    weights = [[tf.convert_to_tensor(each) for each in (cell.kernel, cell.recurrent_kernel, cell.bias)] for cell in cells]
+    return architecture, [(kernel, recurrent, bias) for kernel, recurrent, bias in weights]
+
+
+def _with_our_loops(network: keras.Model, values: Hyperparameters, tokens: tf.Tensor, tables: _Tables) -> tf.Tensor:
+    """Time first, in buffers of few sizes; rows that are only there to fill them are cut off at the end."""
+    architecture, cells = _cells(network, values)
     count, length = tf.unstack(tf.shape(tokens))
     time, batch = kernels.buffer_length(length, values.max_tokens), tf.maximum(count, values.batch_size)
-    tokens = tf.transpose(tf.pad(tokens, [[0, batch - count], [0, time - length]]))
-    mask = tf.cast(tokens != PAD, tf.float32)[:, :, None]
-    # A batch holds far fewer words than tokens: each is looked up, and where dropout allows projected, once.
-    words, places = tf.unique(tf.reshape(tokens, [-1]))
-    rows = tf.gather(network.get_layer("embedding").embeddings.value, words)
-    if channels is not None:
-        embedded = tf.reshape(tf.gather(rows, places), [time, batch, values.embedding_size])
-        embedded *= tf.pad(tf.transpose(channels, [1, 0, 2]), [[0, 0], [0, batch - count], [0, 0]])
-        rows = tf.reshape(embedded, [-1, values.embedding_size])
+
+    def filled(array: tf.Tensor) -> tf.Tensor:
+        return tf.transpose(tf.pad(array, [[0, batch - count], [0, time - length]]))
+
+    mask = tf.cast(filled(tokens) != PAD, tf.float32)[:, :, None]
+    tables = [(rows, filled(places)) for rows, places in tables]
     states = []
-    for cell, backward in zip(cells, (False, True), strict=False):
-        projected = tf.matmul(rows, tf.convert_to_tensor(cell.kernel)) + tf.convert_to_tensor(cell.bias)
-        if channels is None:
-            projected = tf.gather(projected, places)
-        projected = tf.reshape(projected, [time, batch, cell.kernel.shape[1]])
-        recurrent = tf.convert_to_tensor(cell.recurrent_kernel)
+    for (kernel, recurrent, projected), backward in zip(cells, (False, True), strict=False):
+        first = 0
+        for rows, places in tables:
+            size = rows.shape[1]
+            projected += tf.gather(tf.matmul(rows, kernel[first : first + size]), places)
+            first += size
         states.append(kernels.recur(architecture, projected, recurrent, mask, length, backward))
+    return _read(values, states, mask, kernels.compiled_pool)[:count]
+
+
+def _read(values: Hyperparameters, states: list[tf.Tensor], mask: tf.Tensor, pool: Callable[..., Any]) -> tf.Tensor:
+    """From each direction's states <float32>[time, batch, units] to the features <float32>[batch, features]."""
     if values.pooling == "max_mean":
-        pooled = [kernels.pool(each, mask) for each in states]
-        return tf.concat([highest for highest, _ in pooled] + [mean for _, mean in pooled], axis=-1)[:count]
-    lengths = tf.cast(tf.reduce_sum(mask, axis=[0, 2]), tf.int32)
-    last = tf.stack([lengths - 1, tf.range(batch)], axis=1)[:count]
-    return tf.concat([tf.gather_nd(states[0], last), *(each[0, :count] for each in states[1:])], axis=-1)
+        pooled = [pool(each, mask) for each in states]
+        return tf.concat([highest for highest, _ in pooled] + [mean for _, mean in pooled], axis=-1)
+    last = tf.cast(tf.reduce_sum(mask, axis=[0, 2]), tf.int32) - 1
+    # A row that only fills a buffer has no last token; any one does.
+    at = tf.stack([tf.maximum(last, 0), tf.range(tf.size(last))], axis=1)
+    return tf.concat([tf.gather_nd(states[0], at), *(each[0] for each in states[1:])], axis=-1)
 
 
 def _logits(network: keras.Model, features: tf.Tensor) -> tf.Tensor:
@@ -208,12 +282,12 @@ def make_predict(
     Args:
         kernel: As of `forward`.
     """
-    features = keras.Model(network.inputs, network.get_layer("probability").input)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
     def logits(tokens: tf.Tensor) -> tf.Tensor:
-        if kernel == "xla":
-            return _logits(network, _hidden(network, values, _with_our_loops(network, values, tokens, None)))
-        return _logits(network, features(as_input(values, tokens), training=False))
+        if not values.embedding_size:
+            return _logits(network, _before_logits(network, as_input(values, tokens), training=False))
+        tables = _looked_up(network, values, tokens, None)
+        return _logits(network, _hidden(network, values, _pooled(network, values, kernel, tokens, tables, training=False)))
 
     return lambda tokens: logits(tokens).numpy()

@@ -6,8 +6,8 @@ import numpy as np
 
 from job import evaluation
 from job.artifacts import Output, Result, validate
-from job.config import Architecture
 from job.errors import ConfigurationError, DataError, DivergedError
+from job.presets import Architecture
 from job.schema import SCHEMA_VERSION, check_schema
 
 Results = dict[Architecture, dict[int, Result]]

@@ -9,13 +9,14 @@ import job
 from job import device as devices
 from job import environment, provenance
 from job.artifacts import Output, Saver
-from job.config import Architecture, Configuration, PresetName, fingerprint
+from job.config import Configuration, fingerprint
 from job.data import batches
 from job.data.corpus import Corpus, load
 from job.errors import DeviceError
+from job.presets import Architecture, PresetName
 from job.progress import Reporter
 from job.results import Results, best_seed, compile_metrics, finished, require_finished
-from job.trial import Trial, parts
+from job.trial import Trial, build_network, parts
 
 
 def plan(configuration: Configuration) -> dict[str, Any]:
@@ -90,10 +91,13 @@ def _train_all(
     device = devices.select(configuration.device, configuration.require_fast_kernel)
     kernels = {name: devices.kernel(device, name, values) for name, values in configuration.hyperparameters.items()}
     slow = [str(name) for name, kernel in kernels.items() if kernel == "while_loop"]
+    why = "; ".join(f"{name}: {device['slow_kernels'].get(name, 'the fast ones know only tanh and tokens')}" for name in slow)
     if configuration.require_fast_kernel and slow:
         raise DeviceError(
-            f"--require-fast-kernel: {' and '.join(slow)} would run in TensorFlow's loop over time steps on this {device['type']}; leave the option out to train so"
+            f"--require-fast-kernel: {' and '.join(slow)} would run in TensorFlow's loop over time steps on this {device['type']} ({why}); leave the option out to train so"
         )
+    if device["type"] == "gpu" and slow:
+        reporter.message(f"warning: {' and '.join(slow)} runs in TensorFlow's slow loop over time steps ({why})")
     versions = provenance.versions()
     run = {
         "version": job.__version__,
@@ -144,8 +148,6 @@ def _finish(
     run: dict[str, Any],
     results: Results,
 ) -> dict[str, Any]:
-    from job import models
-
     # A shard may hold nothing but diverged runs; whether an architecture is lost, the merging tells.
     if configuration.shard is None:
         require_finished(results)
@@ -155,7 +157,7 @@ def _finish(
         savers[str(name)] = None
         # Without weights here, the best seed's are those of the model that the finished run left.
         if best is not None and runs[best].weights is not None:
-            network = models.build(name, configuration.hyperparameters[name], best)
+            network = build_network(name, configuration.hyperparameters[name], best, corpus)
             network.set_weights(runs[best].weights)
             savers[str(name)] = network.save
     values = next(iter(configuration.hyperparameters.values()))

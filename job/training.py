@@ -1,30 +1,19 @@
 """Trains one network on batches by a step loop of our own. Knows no path, no display and no exit code."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from job.config import Hyperparameters
 from job.errors import DeviceMemoryError
-
-
-class Batch(Protocol):
-    """Reviews to train on in one step."""
-
-    @property
-    def tokens(self) -> NDArray[np.int32]:
-        """<int32>[batch, length], padded at the end with 0."""
-
-    @property
-    def labels(self) -> NDArray[np.float32]:
-        """<float32>[batch], 0 or 1."""
+from job.feed import Feed, Step
+from job.presets import Hyperparameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +85,7 @@ class Training:
 
     Args:
         forward: From (tokens, draw), as in `make_step`, to the logits <float32>[batch] in training.
-        steps: Batches of one epoch.
-        batches: From the epoch's number (from 1) and the batches to leave out at its beginning to the other ones.
+        feed: The steps' batches.
         validate: Measures (loss, accuracy) on the validation data, where there are any.
     """
 
@@ -108,14 +96,13 @@ class Training:
         optimizer: keras.optimizers.Optimizer,
         values: Hyperparameters,
         seed: int,
-        steps: int,
-        batches: Callable[[int, int], Iterable[Batch]],
+        feed: Feed,
         validate: Callable[[], tuple[float, float]] | None,
     ) -> None:
         self._network, self._optimizer, self._values, self._seed = network, optimizer, values, seed
-        self.steps = steps
-        self._batches, self._validate = batches, validate
-        self._step_function = make_step(network, forward, optimizer)
+        self.steps = feed.steps
+        self._feed, self._validate = feed, validate
+        self._run_steps = feed.compile(make_step(network, forward, optimizer))
         self._best: list[NDArray[Any]] = []
         self.position = Position()
 
@@ -162,24 +149,25 @@ class Training:
 
     def _run_epoch(self, on_step: Callable[[Position], None]) -> None:
         position = self.position
-        batches = iter(self._batches(position.epoch, position.step))
+        calls = iter(self._feed.calls(position.epoch, position.step))
         while position.step < self.steps:
             started = time.perf_counter()
-            batch = next(batches)
-            # Every step draws its dropout from numbers of its own: two, for the two kinds.
-            number = (position.epoch - 1) * self.steps + position.step + 1
-            draw = np.array([self._seed, 2 * number], np.int32)
-            with explained_memory(batch.tokens):
-                loss, hits = self._step_function(batch.tokens, batch.labels, draw)
-            position.step += 1
-            position.loss_sum += float(loss) * len(batch.labels)
-            position.correct += float(hits)
-            position.reviews += len(batch.labels)
-            position.tokens += int(np.count_nonzero(batch.tokens))
+            call = next(calls)
+            # Every step draws its dropout from numbers of its own: eight, for as many kinds.
+            numbers = (position.epoch - 1) * self.steps + position.step + 1 + np.arange(len(call.reviews))
+            draws = np.stack([np.full(len(numbers), self._seed), 8 * numbers], axis=1).astype(np.int32)
+            with explained_memory(f"{max(call.reviews)}×{call.longest}"):
+                losses, hits = self._run_steps(call, draws)
+            for loss, right, reviews, tokens in zip(losses, hits, call.reviews, call.tokens, strict=True):
+                position.step += 1
+                position.loss_sum += float(loss) * reviews
+                position.correct += float(right)
+                position.reviews += reviews
+                position.tokens += tokens
+                if not np.isfinite(position.loss_sum):
+                    self._diverge(f"the loss was not a number at step {position.step} of epoch {position.epoch}")
+                    return
             position.seconds += time.perf_counter() - started
-            if not np.isfinite(position.loss_sum):
-                self._diverge(f"the loss was not a number at step {position.step} of epoch {position.epoch}")
-                return
             on_step(position)
 
     def _close_epoch(self) -> Epoch | None:
@@ -217,8 +205,11 @@ class Training:
 
 
 @contextmanager
-def explained_memory(tokens: NDArray[np.int32]) -> Iterator[None]:
-    """Says of a batch <int32>[batch, length] that does not fit into memory what to lower.
+def explained_memory(shape: str) -> Iterator[None]:
+    """Says of a batch that does not fit into memory what to lower.
+
+    Args:
+        shape: Of the batch, in words.
 
     Raises:
         DeviceMemoryError: The device has too little memory for what is computed within.
@@ -226,7 +217,6 @@ def explained_memory(tokens: NDArray[np.int32]) -> Iterator[None]:
     try:
         yield
     except tf.errors.ResourceExhaustedError:
-        shape = "×".join(map(str, tokens.shape))
         raise DeviceMemoryError(
             f"the memory did not suffice for a batch of {shape} tokens; lower --batch-size, --max-tokens or --units"
         ) from None
@@ -234,13 +224,10 @@ def explained_memory(tokens: NDArray[np.int32]) -> Iterator[None]:
 
 def make_step(
     network: keras.Model, forward: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], optimizer: keras.optimizers.Optimizer
-) -> Any:
-    """The training step: (tokens <int32>[batch, length], labels <float32>[batch], draw <int32>[2]) to (loss, hits)."""
+) -> Step:
+    """The training step, still to be compiled by what feeds it."""
     optimizer.build(network.trainable_variables)
 
-    @tf.function(
-        input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.float32), tf.TensorSpec([2], tf.int32)]
-    )
     def step(tokens: tf.Tensor, labels: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             logits = forward(tokens, draw)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from job import evaluation, signals
 from job.artifacts import Result
 from job.checkpoints import Checkpoints, Snapshot
-from job.config import Architecture, Hyperparameters
-from job.data import batches
+from job.data import batches, bigrams
 from job.data.corpus import Corpus
 from job.errors import DataError
+from job.presets import Architecture, Hyperparameters
 from job.progress import Reporter
 
 _EVALUATION_BATCH = 256
@@ -23,6 +23,8 @@ _EVALUATION_BATCH = 256
 # that it would cost more than a hundredth of the time, correspondingly later.
 _CHECKPOINT_SECONDS = 30.0
 _LEAST_RATIO = 100.0
+# The part of a GPU's memory that the training reviews may take; where they need more, the host assembles the batches.
+_RESIDENT_SHARE = 0.25
 
 
 def parts(corpus: Corpus, values: Hyperparameters) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -41,6 +43,14 @@ def parts(corpus: Corpus, values: Hyperparameters) -> tuple[NDArray[np.int64], N
                 f"{corpus.name}: the {name} part ({len(indices)} reviews) does not hold both classes; more reviews are needed"
             )
     return train, validation, corpus.part("test")
+
+
+def build_network(architecture: Architecture, values: Hyperparameters, seed: int, corpus: Corpus) -> Any:
+    """The network of `models.build`, for the bigrams of this corpus."""
+    from job import models
+
+    pairs = bigrams.frequent(corpus, values.validation_share, values.vocabulary_size, values.bigrams)
+    return models.build(architecture, values, seed, pairs)
 
 
 class Trial:
@@ -69,7 +79,7 @@ class Trial:
         self._train, self._validation, self._test = parts(corpus, values)
         # The tutorial's network takes every review at one fixed length.
         self._length = None if values.embedding_size else values.max_tokens
-        self._network = models.build(architecture, values, seed)
+        self._network = build_network(architecture, values, seed, corpus)
         self._logits_of = models.make_predict(self._network, values, kernel)
         self._continued: list[str] = []
 
@@ -110,14 +120,7 @@ class Trial:
         from job import models, training
 
         values = self._values
-        lengths = np.minimum(self._corpus.lengths[self._train], values.max_tokens)
-        steps = -(-len(self._train) // values.batch_size)
-
-        def epoch_batches(epoch: int, done: int) -> Iterable[batches.Batch]:
-            order = batches.training_order(lengths, values.batch_size, self._seed, epoch)
-            return batches.batches(
-                self._corpus, self._train, order[done:], values.vocabulary_size, values.max_tokens, self._length
-            )
+        feed = self._feed()
 
         def validate() -> tuple[float, float]:
             return evaluation.losses(self._corpus.labels[self._validation], self._predict(self._validation))
@@ -125,11 +128,10 @@ class Trial:
         made = training.Training(
             self._network,
             partial(models.forward, self._network, values, self._kernel),
-            models.optimizer(values, steps * values.epochs),
+            models.optimizer(values, feed.steps * values.epochs),
             values,
             self._seed,
-            steps,
-            epoch_batches,
+            feed,
             validate if len(self._validation) else None,
         )
         snapshot = checkpoints.load()
@@ -137,7 +139,7 @@ class Trial:
         if snapshot is not None:
             made.restore(training.State(snapshot.values["position"], snapshot.arrays))
             self._continued = list(snapshot.values["continued"])
-            where = f"epoch {made.position.epoch} after step {made.position.step} of {steps}"
+            where = f"epoch {made.position.epoch} after step {made.position.step} of {made.steps}"
             if made.position.ended:
                 where = "its evaluation"
             reporter.message(f"{self._architecture} seed {self._seed}: continued at {where}")
@@ -148,6 +150,26 @@ class Trial:
                     f"warning: going on {change}: the result will not be the same to the bit; metrics.json records it"
                 )
         return made
+
+    def _feed(self) -> Any:
+        from job import feed
+
+        values, corpus = self._values, self._corpus
+        lengths = np.minimum(corpus.lengths[self._train], values.max_tokens)
+        steps = -(-len(self._train) // values.batch_size)
+
+        def order(epoch: int) -> list[NDArray[np.int64]]:
+            return batches.training_order(lengths, values.batch_size, self._seed, epoch)
+
+        def assembled(epoch: int, done: int) -> Iterable[batches.Batch]:
+            chosen = order(epoch)[done:]
+            return batches.batches(corpus, self._train, chosen, values.vocabulary_size, values.max_tokens, self._length)
+
+        room = (self._device["memory_bytes"] or 0) * _RESIDENT_SHARE
+        if self._length is None and 4 * lengths.sum() < room:
+            tokens = batches.flat(corpus, self._train, values.vocabulary_size, values.max_tokens)
+            return feed.DeviceFeed(tokens, lengths, corpus.labels[self._train].astype(np.float32), order, steps)
+        return feed.HostFeed(steps, assembled)
 
     def _predict(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Logits <float32>[reviews] of the reviews at these places. A signal that is deferred ends it between batches."""
@@ -160,7 +182,7 @@ class Trial:
         order = batches.evaluation_order(np.minimum(self._corpus.lengths[indices], values.max_tokens), size)
         assembled = batches.batches(self._corpus, indices, order, values.vocabulary_size, values.max_tokens, self._length)
         for places, batch in zip(order, assembled, strict=True):
-            with explained_memory(batch.tokens):
+            with explained_memory("×".join(map(str, batch.tokens.shape))):
                 result[places] = self._logits_of(batch.tokens)
             signals.raise_pending()
         return result

@@ -74,11 +74,11 @@ def main() -> None:
 def write_batches(data: str, cache: Path, count: int, path: Path) -> float:
     """Writes `count` batches of training reviews, as training would make them; returns the share of them that is padding."""
     from job import config
-    from job.config import Architecture, PresetName
     from job.data import batches, corpus
     from job.data.tokens import clip
+    from job.presets import PRESETS, Architecture, PresetName
 
-    values = config.PRESETS[PresetName.standard][Architecture.lstm]
+    values = PRESETS[PresetName.standard][Architecture.lstm]
     source = config.resolve(output=Path(), cache=cache, data=data).source
     reviews = corpus.load(source)
     train = reviews.part("train")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from job.presets import Architecture, PresetName
 from tests.conftest import ROOT, Command, rows, table, write_imdb
 
 SMALL = ("--epochs", "1", "--units", "8", "--batch-size", "256", "--device", "cpu")
@@ -94,7 +95,7 @@ def test_a_kill_while_seeds_are_added_costs_none_of_the_earlier_ones(
 
     def job(seeds: int) -> dict[str, Any]:
         configuration = config.resolve(
-            output=tmp_path, cache=shared_cache, preset=config.PresetName.quickstart, architectures=[config.Architecture.rnn], seeds=seeds,
+            output=tmp_path, cache=shared_cache, preset=PresetName.quickstart, architectures=[Architecture.rnn], seeds=seeds,
             device=config.DeviceChoice.cpu, overrides={"epochs": 1, "batch_size": 512, "units": 4},
         )  # fmt: skip
         return run.train(configuration, Reporter(), fresh=False)
@@ -114,7 +115,7 @@ def test_a_kill_while_seeds_are_added_costs_none_of_the_earlier_ones(
     monkeypatch.setattr(atomic, "write", real)
     trained: list[int] = []
 
-    def observed(name: config.Architecture, seed: int, *rest: Any) -> trial.Trial:
+    def observed(name: Architecture, seed: int, *rest: Any) -> trial.Trial:
         trained.append(seed)
         return trial.Trial(name, seed, *rest)
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from job import config, device
-from job.config import Architecture, DeviceChoice, PresetName
+from job import device
+from job.config import DeviceChoice
 from job.device import Facts
 from job.errors import DeviceError
+from job.presets import PRESETS, Architecture, PresetName
 from tests.conftest import ROOT
 
 H100: dict[str, Any] = {
@@ -77,12 +78,14 @@ def test_a_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_kernel_is_named_by_device_and_architecture() -> None:
-    gpu, cpu = {"type": "gpu"}, {"type": "cpu"}
-    (rnn, lstm), seed = Architecture, config.PRESETS[PresetName.seed]
-    standard = config.PRESETS[PresetName.standard]
+    gpu: dict[str, Any] = {"type": "gpu", "slow_kernels": {}}
+    cpu = gpu | {"type": "cpu"}
+    (rnn, lstm), seed = Architecture, PRESETS[PresetName.seed]
+    standard = PRESETS[PresetName.standard]
     assert device.kernel(gpu, lstm, standard[lstm]) == "cudnn"
     assert device.kernel(gpu, lstm, seed[lstm]) == "while_loop"
-    assert device.kernel(gpu, rnn, standard[rnn]) == "while_loop"
+    assert device.kernel(gpu, rnn, standard[rnn]) == "cudnn"
+    assert device.kernel(gpu | {"slow_kernels": {"rnn": "cuDNN refuses it"}}, rnn, standard[rnn]) == "while_loop"
     assert device.kernel(cpu, lstm, standard[lstm]) == "xla"
     assert device.kernel(cpu, rnn, standard[rnn]) == "xla"
     assert device.kernel(cpu, rnn, seed[rnn]) == "while_loop"

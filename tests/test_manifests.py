@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import job
 from job import cli, errors, lock, signals
-from job.config import Architecture
+from job.presets import Architecture
 from tests.cluster import OVERLAYS, Controller, Manifest, Outcome, containers, of_kind, readme_actions, render
 from tests.conftest import ROOT
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job import config, evaluation
-from job.config import Architecture, Hyperparameters, PresetName
+from job import evaluation
+from job.presets import PRESETS, Architecture, Hyperparameters, PresetName
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
@@ -22,11 +22,18 @@ TOKENS = np.array([[1, 4, 5, 6, 2], [1, 7, 0, 0, 0], [1, 0, 0, 0, 0]], np.int32)
 LABELS = np.array([1.0, 0.0, 1.0], np.float32)
 DRAW = np.array([0, 2], np.int32)
 KERNELS = ["while_loop", "xla"]
+# Of a vocabulary of 9: "4 5", "5 6" and one that does not occur.
+BIGRAMS = np.array([4 * 9 + 5, 5 * 9 + 6, 8 * 9 + 8])
+NO_DROPOUT = {"word_dropout": 0.0, "embedding_dropout": 0.0, "bigram_dropout": 0.0, "pooled_dropout": 0.0}
 
 
 def tiny(architecture: Architecture, preset: PresetName = PresetName.standard, **changes: Any) -> Hyperparameters:
-    values = config.PRESETS[preset][architecture]
-    return replace(values, **{"units": 3, "embedding_size": 4, "vocabulary_size": 9} | changes)
+    values = PRESETS[preset][architecture]
+    return replace(values, **{"units": 3, "embedding_size": 4, "bigram_size": 2, "vocabulary_size": 9} | changes)
+
+
+def build(architecture: Architecture, values: Hyperparameters, seed: int = 0) -> Any:
+    return models.build(architecture, values, seed, BIGRAMS if values.bigrams else BIGRAMS[:0])
 
 
 def reference(architecture: Architecture, values: Hyperparameters, weights: list[Any], tokens: Any) -> Any:
@@ -50,13 +57,20 @@ def reference(architecture: Architecture, values: Hyperparameters, weights: list
         return np.array(states)
 
     weights = [np.asarray(weight, np.float64) for weight in weights]
-    embedding, forward = weights[0], weights[1:4]
+    embedding, *weights = weights
+    pairs, *weights = weights if values.bigrams else (None, *weights)
     results = []
     for review in tokens:
-        x = embedding[review[review != 0]]
-        states = run(x, *forward)
+        words = review[review != 0].tolist()
+        x = embedding[words]
+        if pairs is not None:
+            numbers = {key: number for number, key in enumerate(BIGRAMS.tolist(), 1)}
+            x = np.concatenate(
+                [x, pairs[[numbers.get(a * 9 + b, 0) for a, b in zip([0, *words], words, strict=False)]]], axis=1
+            )
+        states = run(x, *weights[:3])
         if values.bidirectional:
-            states = np.concatenate([states, run(x[::-1], *weights[4:7])[::-1]], axis=1)
+            states = np.concatenate([states, run(x[::-1], *weights[3:6])[::-1]], axis=1)
         pooled = np.concatenate([states.max(0), states.mean(0)]) if values.pooling == "max_mean" else states[-1]
         dense = weights[-4:] if values.hidden_units else weights[-2:]
         for kernel, bias in zip(dense[::2], dense[1::2], strict=True):
@@ -74,7 +88,7 @@ def test_a_network_computes_what_numpy_computes_padding_and_all(
     architecture: Architecture, preset: PresetName, kernel: str
 ) -> None:
     values = tiny(architecture, preset, hidden_units=2 if preset is PresetName.quickstart else 0)
-    network = models.build(architecture, values, 0)
+    network = build(architecture, values)
     network.set_weights([np.random.default_rng(1).normal(0, 0.7, weight.shape) for weight in network.get_weights()])
     expected = reference(architecture, values, network.get_weights(), TOKENS)
     np.testing.assert_allclose(models.make_predict(network, values, kernel)(TOKENS), expected, rtol=0, atol=2e-6)
@@ -87,8 +101,8 @@ def test_a_network_computes_what_numpy_computes_padding_and_all(
 @pytest.mark.parametrize("architecture", list(Architecture))
 def test_training_differentiates_what_numpy_computes(architecture: Architecture, preset: PresetName, kernel: str) -> None:
     hidden = 2 if preset is PresetName.quickstart else 0
-    values = tiny(architecture, preset, word_dropout=0.0, spatial_dropout=0.0, hidden_units=hidden)
-    network = models.build(architecture, values, 0)
+    values = tiny(architecture, preset, **NO_DROPOUT, hidden_units=hidden)
+    network = build(architecture, values)
     weights = [np.random.default_rng(1).normal(0, 0.7, weight.shape) for weight in network.get_weights()]
     network.set_weights(weights)
     with tf.GradientTape() as tape:
@@ -111,18 +125,20 @@ def test_training_differentiates_what_numpy_computes(architecture: Architecture,
 def test_without_dropout_training_computes_what_prediction_does(
     architecture: Architecture, preset: PresetName, kernel: str
 ) -> None:
-    values = tiny(architecture, preset, word_dropout=0.0, spatial_dropout=0.0)
-    network = models.build(architecture, values, 3)
+    values = tiny(architecture, preset, **NO_DROPOUT)
+    network = build(architecture, values, 3)
     trained = models.forward(network, values, kernel, tf.constant(TOKENS), tf.constant(DRAW)).numpy()
     np.testing.assert_allclose(trained, models.make_predict(network, values, kernel)(TOKENS), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("architecture", list(Architecture))
-@pytest.mark.parametrize("changes", [{}, {"spatial_dropout": 0.0}, {"bidirectional": False, "pooling": "last"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"embedding_dropout": 0.0}, {"bigrams": 0}, {"bidirectional": False, "pooling": "last"}]
+)
 def test_our_loops_are_keras_s_layers_dropout_padding_and_all(architecture: Architecture, changes: dict[str, Any]) -> None:
     """Two batches of different shapes, neither of which fills its buffer; the last review is one token long."""
     values = tiny(architecture, units=5, max_tokens=24, batch_size=7, **changes)
-    network = models.build(architecture, values, 0)
+    network = build(architecture, values)
     network.set_weights([np.random.default_rng(1).normal(0, 0.5, weight.shape) for weight in network.get_weights()])
     for count, length in ((6, 17), (7, 24)):
         random = np.random.default_rng(count)
@@ -162,7 +178,7 @@ def test_the_fused_optimizer_is_keras_s_adam() -> None:
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_dropout_is_a_function_of_the_draw(kernel: str) -> None:
     values = tiny(Architecture.rnn)
-    network = models.build(Architecture.rnn, values, 0)
+    network = build(Architecture.rnn, values)
 
     def run(draw: int) -> list[float]:
         return models.forward(network, values, kernel, tf.constant(TOKENS), tf.constant([0, draw])).numpy().tolist()  # type: ignore[no-any-return]
@@ -173,14 +189,14 @@ def test_dropout_is_a_function_of_the_draw(kernel: str) -> None:
 
 @pytest.mark.parametrize(("architecture", "parameters"), [(Architecture.rnn, 111_141), (Architecture.lstm, 407_841)])
 def test_the_tutorial_s_networks_have_its_number_of_parameters(architecture: Architecture, parameters: int) -> None:
-    network = models.build(architecture, config.PRESETS[PresetName.seed][architecture], 0)
+    network = build(architecture, PRESETS[PresetName.seed][architecture])
     assert network.count_params() == parameters
     assert network.input_shape == (None, 1, 888)
 
 
 @pytest.mark.parametrize("architecture", list(Architecture))
 def test_a_step_of_the_tutorial_s_recipe_is_keras_s(architecture: Architecture) -> None:
-    values = config.PRESETS[PresetName.seed][architecture]
+    values = PRESETS[PresetName.seed][architecture]
     tokens = np.random.default_rng(0).integers(0, 1000, (32, 888)).astype(np.int32)
     labels = (np.arange(32) % 2).astype(np.float32)
     cls = {Architecture.rnn: keras.layers.SimpleRNN, Architecture.lstm: keras.layers.LSTM}[architecture]
@@ -189,11 +205,11 @@ def test_a_step_of_the_tutorial_s_recipe_is_keras_s(architecture: Architecture) 
         keras.Input((1, 888)), cls(100, activation="relu"), keras.layers.Dense(120, activation="relu"), keras.layers.Dense(1, activation="sigmoid")
     ])  # fmt: skip
     stock.compile(optimizer="rmsprop", loss=keras.losses.BinaryCrossentropy(), jit_compile=False)
-    ours = models.build(architecture, values, 5)
+    ours = build(architecture, values, 5)
     for mine, theirs in zip(ours.get_weights(), stock.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
-    step = training.make_step(
-        ours, lambda *batch: models.forward(ours, values, "while_loop", *batch), models.optimizer(values, 8)
+    step = tf.function(
+        training.make_step(ours, lambda *batch: models.forward(ours, values, "while_loop", *batch), models.optimizer(values, 8))
     )
     for _ in range(2):
         loss, _ = step(tokens, labels, DRAW)
@@ -209,8 +225,8 @@ def test_a_saved_model_loads_without_this_package_and_computes_the_same(preset: 
     import subprocess
     import sys
 
-    values = config.PRESETS[preset][Architecture.lstm] if preset is PresetName.seed else tiny(Architecture.lstm, preset)
-    network = models.build(Architecture.lstm, values, 0)
+    values = PRESETS[preset][Architecture.lstm] if preset is PresetName.seed else tiny(Architecture.lstm, preset)
+    network = build(Architecture.lstm, values)
     inputs = np.pad(TOKENS, ((0, 0), (0, 883))) if preset is PresetName.seed else TOKENS
     network.save(tmp_path / "model.keras")
     np.save(tmp_path / "inputs.npy", models.as_input(values, tf.constant(inputs)).numpy())

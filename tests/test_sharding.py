@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from job import config
-from job.config import Architecture
 from job.errors import ConfigurationError
+from job.presets import Architecture
 from scripts.fault_harness import outcome
 from tests.conftest import ROOT, Command
 

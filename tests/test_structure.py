@@ -8,15 +8,17 @@ import pytest
 import typer.main
 
 from job import cli
-from job.config import Configuration, Hyperparameters
+from job.config import Configuration
 from job.errors import JobError
+from job.presets import Hyperparameters
 from tests.conftest import ROOT
 
-# Which modules of the package a module may import; all may import config and errors.
+# Which modules of the package a module may import; all may import config, presets and errors.
 ALLOWED = {
     "job": set(),
     "job.config": set(),
     "job.errors": set(),
+    "job.presets": set(),
     "job.signals": set(),
     "job.atomic": set(),
     "job.__main__": {"job.signals", "job.cli"},
@@ -56,6 +58,7 @@ ALLOWED = {
         "job.checkpoints",
         "job.data",
         "job.evaluation",
+        "job.feed",
         "job.models",
         "job.progress",
         "job.signals",
@@ -63,8 +66,10 @@ ALLOWED = {
     },
     "job.device": {"job.noise"},
     "job.kernels": set(),
+    "job.feed": set(),
+    "job.probe": {"job.device", "job.kernels"},
     "job.models": {"job.kernels"},
-    "job.training": set(),
+    "job.training": {"job.feed"},
     "job.evaluation": set(),
     "job.predictions": set(),
     "job.artifacts": {"job.atomic", "job.checkpoints", "job.lock", "job.predictions", "job.schema"},
@@ -73,7 +78,7 @@ ALLOWED = {
     "job.progress": set(),
     "job.data": {"job.atomic", "job.data", "job.lock"},
 }
-COMPUTING = {"job.kernels", "job.models", "job.training"}
+COMPUTING = {"job.feed", "job.kernels", "job.models", "job.probe", "job.training"}
 MODULES = sorted((ROOT / "job").rglob("*.py"))
 
 
@@ -108,7 +113,7 @@ def part(name: str) -> str:
 def test_imports_point_downwards_only(path: Path) -> None:
     name = part(module_name(path))
     ours = {part(each) for each in imports(path) if each == "job" or each.startswith("job.")}
-    assert ours - {"job.config", "job.errors"} <= ALLOWED[name]
+    assert ours - {"job.config", "job.presets", "job.errors"} <= ALLOWED[name]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=[module_name(path) for path in MODULES])
@@ -161,7 +166,7 @@ def test_the_help_in_the_readme_is_current(monkeypatch: pytest.MonkeyPatch) -> N
 def test_every_setting_is_explained() -> None:
     for cls in (Hyperparameters, Configuration):
         assert cls.__doc__
-    source = (ROOT / "job" / "config.py").read_text()
+    source = (ROOT / "job" / "presets.py").read_text()
     tree = next(node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == "Hyperparameters")
     fields = [node for node in tree.body if isinstance(node, ast.AnnAssign)]
     texts = [node for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]

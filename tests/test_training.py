@@ -10,20 +10,22 @@ import numpy as np
 import pytest
 
 from job import config
-from job.config import Architecture, DeviceChoice, PresetName
+from job.config import DeviceChoice
 from job.errors import DeviceMemoryError, DivergedError
+from job.presets import PRESETS, Architecture, PresetName
 from job.progress import Reporter
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
 from job import device, models, run, training  # noqa: E402 (TensorFlow is there only now)
+from job.feed import HostFeed  # noqa: E402
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()
 
 Batch = namedtuple("Batch", "tokens labels")
-VALUES = replace(config.PRESETS[PresetName.quickstart][Architecture.rnn], epochs=4, patience=2)
+VALUES = replace(PRESETS[PresetName.quickstart][Architecture.rnn], epochs=4, patience=2)
 
 
 def make(
@@ -39,8 +41,7 @@ def make(
         keras.optimizers.SGD(0.5, momentum=momentum),
         values,
         7,
-        2,
-        lambda epoch, done: [batch, batch][done:],
+        HostFeed(2, lambda epoch, done: [batch, batch][done:]),
         (lambda: (next(scores), 0.5)) if validation else None,
     )
     return made, network
@@ -82,8 +83,8 @@ def test_patience_zero_never_stops_early() -> None:
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_names_the_step_and_seed() -> None:
-    # Draws are two apart: the third step is the first of epoch 2.
-    trained, _, _ = loop(None, lambda draw: tf.where(draw[1] < 6, 0.0, np.nan))
+    # Draws are eight apart: the third step is the first of epoch 2.
+    trained, _, _ = loop(None, lambda draw: tf.where(draw[1] < 24, 0.0, np.nan))
     assert trained.diverged == "the loss was not a number at step 1 of epoch 2, seed 7"
     assert len(trained.history) == 1
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from job.config import PAD, SPECIAL_TOKENS
 from job.data.corpus import Corpus
 from job.data.tokens import clip
+from job.presets import PAD, SPECIAL_TOKENS
 
 # Reviews are sorted by length within a random pool of this many batches: enough that little is padding, few enough
 # that the company of a review changes from epoch to epoch.
@@ -77,6 +77,11 @@ def batches(
     """Assembles the batches of an order over `indices`."""
     for places in order:
         yield assemble(corpus, indices[places], vocabulary_size, max_tokens, length)
+
+
+def flat(corpus: Corpus, indices: NDArray[np.int64], vocabulary_size: int, max_tokens: int) -> NDArray[np.int32]:
+    """What is read of these reviews, one after the other: <int32>[all tokens]."""
+    return clip(np.concatenate([corpus.review(int(index))[-max_tokens:] for index in indices]), vocabulary_size)
 
 
 def keras_shuffle(corpus: Corpus, first: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

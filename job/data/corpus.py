@@ -26,7 +26,7 @@ from job.errors import DataError, InputOutputError, OutputError
 _VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Corpus:
     """Labelled reviews as token ids. Each review starts with the start token, so none is empty.
 

@@ -13,12 +13,12 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from job import atomic
-from job.config import START, UNKNOWN
 from job.data import keras_imdb, sources
 from job.data.download import checksum
 from job.data.labels import LabelReader
 from job.data.tokens import FIRST_WORD_ID, content_hash, tokenize
 from job.errors import DataError
+from job.presets import START, UNKNOWN
 
 _TEST_SHARE = 0.2
 ARRAYS = ("tokens", "offsets", "labels", "parts", "hashes")

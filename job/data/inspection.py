@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from job.config import UNKNOWN
 from job.data.corpus import Corpus
+from job.presets import UNKNOWN
 
 
 def inspect(corpus: Corpus) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from job.config import SPECIAL_TOKENS, START, UNKNOWN
+from job.presets import SPECIAL_TOKENS, START, UNKNOWN
 
 FIRST_WORD_ID = len(SPECIAL_TOKENS)
 

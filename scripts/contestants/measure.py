@@ -25,13 +25,17 @@ class Batches:
             self.vocabulary_size, size = int(file["vocabulary_size"]), int(file["batch_size"])
         self._length = length
         count = len(self._labels) // size
-        self._places = [np.arange(size) + size * number for number in range(max(1, round(count * share)))]
+        self.places = [np.arange(size) + size * number for number in range(max(1, round(count * share)))]
         self.longest = int(np.diff(self._offsets).max())
-        self.tokens = int(self._offsets[len(self._places) * size])
+        self.tokens = int(self._offsets[len(self.places) * size])
+
+    def flat(self) -> tuple[Any, Any, Any]:
+        """All tokens <int32>[tokens], each review's length <int64>[reviews] and label <float32>[reviews]."""
+        return self._tokens, np.diff(self._offsets), self._labels.astype(np.float32)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         """Token ids <int32>[batch, length] and labels <float32>[batch]."""
-        for places in self._places:
+        for places in self.places:
             reviews = [self._tokens[self._offsets[place] : self._offsets[place + 1]] for place in places]
             ids = np.zeros((len(reviews), self._length or max(map(len, reviews))), np.int32)
             for row, review in zip(ids, reviews, strict=True):

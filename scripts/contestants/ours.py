@@ -1,11 +1,15 @@
 """This job's step on given batches. Called by scripts/benchmark.py."""
 
 import sys
+from collections import namedtuple
 from dataclasses import replace
 
-from job import config, device
-from job.config import Architecture, DeviceChoice, PresetName
+from job import device
+from job.config import DeviceChoice
+from job.presets import PRESETS, Architecture, PresetName
 from scripts.contestants.measure import Batches, measure
+
+Batch = namedtuple("Batch", "tokens labels")
 
 
 def main() -> None:
@@ -14,32 +18,41 @@ def main() -> None:
     facts = device.select(DeviceChoice.auto, False)
     import numpy as np
 
-    from job import models, training
+    from job import feed, models, training
 
     architecture = Architecture(name)
     data = Batches(source)
     # No dropout: the others have none, and every library draws its own.
     values = replace(
-        config.PRESETS[PresetName.standard][architecture],
+        PRESETS[PresetName.standard][architecture],
         word_dropout=0.0,
-        spatial_dropout=0.0,
+        embedding_dropout=0.0,
+        bigram_dropout=0.0,
+        pooled_dropout=0.0,
+        bigrams=0,
         schedule="constant",
         vocabulary_size=data.vocabulary_size,
         max_tokens=data.longest,
     )
-    network = models.build(architecture, values, 0)
+    network = models.build(architecture, values, 0, np.empty(0, np.int64))
     kernel = device.kernel(facts, architecture, values)
     step = training.make_step(
         network, lambda tokens, draw: models.forward(network, values, kernel, tokens, draw), models.optimizer(values, 1)
     )
-    batches = list(data)
+    source_of_steps: feed.Feed
+    if facts["type"] == "gpu":
+        source_of_steps = feed.DeviceFeed(*data.flat(), lambda epoch: data.places, len(data.places))
+    else:
+        batches = [Batch(tokens, labels) for tokens, labels in data]
+        source_of_steps = feed.HostFeed(len(batches), lambda epoch, done: batches[done:])
+    run_steps = source_of_steps.compile(step)
+    calls = list(source_of_steps.calls(1, 0))
 
     def run(number: int) -> float:
-        tokens, labels = batches[number]
-        loss, _ = step(tokens, labels, np.array([0, 2 * number], np.int32))
-        return float(loss)
+        losses, _ = run_steps(calls[number], np.array([[0, 8 * number]] * len(calls[number].reviews), np.int32))
+        return float(losses[-1])
 
-    measure(run, len(batches), data.tokens, kernel=kernel)
+    measure(run, len(calls), data.tokens, kernel=kernel)
 
 
 if __name__ == "__main__":
