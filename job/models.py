@@ -23,7 +23,7 @@ def build(architecture: Architecture, values: Hyperparameters, seed: int, bigram
     The weights are drawn from `seed`.
 
     Args:
-        bigrams: <int64>[bigrams], sorted, the ones with an embedding (see job/data/bigrams.py).
+        bigrams: <int64>[bigrams], sorted, the ones with an embedding (see job/data/ngrams.py).
     """
     keras.utils.set_random_seed(seed)
     layer = _recurrent(architecture, values)
@@ -45,6 +45,16 @@ def build(architecture: Architecture, values: Hyperparameters, seed: int, bigram
         embedded = keras.layers.Concatenate(name="word_and_bigram")([embedded, pairs])
     outputs = _after_embedding(tokens, embedded, layer, values)
     return keras.Model(tokens, outputs)
+
+
+def add_to_embeddings(network: keras.Model, words: NDArray[np.float32], bigrams: NDArray[np.float32]) -> None:
+    """Adds to the first number of each word's embedding, <float32>[vocabulary], and of each bigram's, <float32>[bigrams]."""
+    for name, values in (("embedding", words), ("bigram_embedding", np.append(np.float32(0.0), bigrams))):
+        if len(values) > 1:
+            table = network.get_layer(name).embeddings
+            start = table.numpy()
+            start[:, 0] += values
+            table.assign(start)
 
 
 def _recurrent(architecture: Architecture, values: Hyperparameters) -> keras.layers.Layer:

@@ -47,6 +47,9 @@ class Hyperparameters:
     """Pairs of neighbouring words, the most frequent ones, that have an embedding of their own; 0 for none."""
     bigram_size: int
     """Width of a bigram's embedding, which stands beside that of its second word."""
+    ratio_scale: float
+    """Times which a word's or bigram's naive Bayes log-count ratio in the training reviews is added to the first number of its
+    embedding at the start; 0 for a start by chance alone."""
     bidirectional: bool
     """Whether a second recurrent layer reads the review from its end."""
     pooling: str
@@ -101,6 +104,7 @@ _STANDARD = Hyperparameters(
     embedding_size=128,
     bigrams=100_000,
     bigram_size=32,
+    ratio_scale=0.3,
     bidirectional=True,
     pooling="max_mean",
     hidden_units=0,
@@ -127,6 +131,7 @@ _QUICKSTART = replace(
     embedding_size=32,
     bigrams=0,
     bigram_size=0,
+    ratio_scale=0.0,
     bidirectional=False,
     pooling="last",
     # Two clues that only together tell something are no linear matter: without this layer the plateau lasts for minutes.
@@ -147,6 +152,7 @@ _SEED = replace(
     embedding_size=0,
     bigrams=0,
     bigram_size=0,
+    ratio_scale=0.0,
     bidirectional=False,
     pooling="last",
     hidden_units=120,

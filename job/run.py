@@ -113,7 +113,8 @@ def _train_all(
         "files": None,
     }
     output.write_run(run)
-    place = f"{device['type']} ({device['name']}, {device['cores']} cores, TensorFlow {versions['tensorflow']})"
+    software = f"TensorFlow {versions['tensorflow']}, sentiment-job {job.__version__}"
+    place = f"{device['type']} ({device['name']}, {device['cores']} cores, {software})"
     results: Results = {name: {} for name in configuration.hyperparameters if name in dict(wanted)}
     for name, runs in (there or {}).items():
         for seed, result in runs.items():
@@ -127,7 +128,9 @@ def _train_all(
         kept = output.load_result(name, seed, reporter.message)
         if kept is None:
             checkpoints = output.checkpoints(name, seed, reporter.message)
-            trial = Trial(name, seed, configuration.hyperparameters[name], corpus, device, place, kernels[name])
+            trial = Trial(
+                name, seed, configuration.hyperparameters[name], corpus, device, f"{place} by {kernels[name]}", kernels[name]
+            )
             kept = trial.run(checkpoints, reporter)
             output.save_result(name, seed, kept)
             checkpoints.clear()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from job import evaluation, signals
 from job.artifacts import Result
 from job.checkpoints import Checkpoints, Snapshot
-from job.data import batches, bigrams
+from job.data import batches, ngrams
 from job.data.corpus import Corpus
 from job.errors import DataError
 from job.presets import Architecture, Hyperparameters
@@ -46,11 +46,17 @@ def parts(corpus: Corpus, values: Hyperparameters) -> tuple[NDArray[np.int64], N
 
 
 def build_network(architecture: Architecture, values: Hyperparameters, seed: int, corpus: Corpus) -> Any:
-    """The network of `models.build`, for the bigrams of this corpus."""
+    """The network of `models.build` for this corpus's bigrams, with the embeddings' start that `ratio_scale` asks for."""
     from job import models
 
-    pairs = bigrams.frequent(corpus, values.validation_share, values.vocabulary_size, values.bigrams)
-    return models.build(architecture, values, seed, pairs)
+    share, size = values.validation_share, values.vocabulary_size
+    pairs = ngrams.frequent_bigrams(corpus, share, size, values.bigrams)
+    network = models.build(architecture, values, seed, pairs)
+    if values.ratio_scale:
+        train, _ = corpus.split_validation(share)
+        ratios = ngrams.log_count_ratios(ngrams.presence(corpus, train, size, pairs), corpus.labels[train] == 1)
+        models.add_to_embeddings(network, values.ratio_scale * ratios[:size], values.ratio_scale * ratios[size:])
+    return network
 
 
 class Trial:

@@ -84,3 +84,25 @@ def test_the_tutorial_s_reviews_are_those_of_keras_s_load_data(tmp_path: Path, m
         batch = assemble(ours, indices, 30, 888, 888)
         assert batch.tokens.tolist() == keras.utils.pad_sequences(reviews[:100], padding="post", maxlen=888).tolist()
         assert batch.labels.tolist() == labels[:100].tolist()
+
+
+def test_mapped_pages_are_let_go_and_can_be_read_again(tmp_path: Path) -> None:
+    import resource
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("this system does not tell the resident memory in /proc")
+    count = 16 << 20
+    np.save(tmp_path / "tokens.npy", np.full(count, 7, np.int32))
+    mapped = np.load(tmp_path / "tokens.npy", mmap_mode="r")
+    nothing = np.zeros(1, np.int8)
+    corpus = Corpus("test", mapped, np.array([0, count]), nothing, nothing, np.zeros(1, np.uint64), [], True, "")
+    before = resident()
+    assert int(corpus.review(0).sum()) == 7 * count
+    read = resident()
+    assert read - before > 48 << 20
+    corpus.release()
+    assert read - resident() > 48 << 20
+    assert int(corpus.review(0)[-1]) == 7

@@ -13,6 +13,8 @@ from job.presets import PAD, SPECIAL_TOKENS
 # Reviews are sorted by length within a random pool of this many batches: enough that little is padding, few enough
 # that the company of a review changes from epoch to epoch.
 _POOL = 40
+# Batches between two releases of mapped pages: each review maps some 64 KiB around itself.
+_RELEASE = 16
 
 
 class Batch(NamedTuple):
@@ -75,8 +77,10 @@ def batches(
     length: int | None = None,
 ) -> Iterator[Batch]:
     """Assembles the batches of an order over `indices`."""
-    for places in order:
+    for number, places in enumerate(order, 1):
         yield assemble(corpus, indices[places], vocabulary_size, max_tokens, length)
+        if number % _RELEASE == 0:
+            corpus.release()
 
 
 def flat(corpus: Corpus, indices: NDArray[np.int64], vocabulary_size: int, max_tokens: int) -> NDArray[np.int32]:

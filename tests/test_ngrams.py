@@ -1,0 +1,63 @@
+import itertools
+from collections import Counter
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+
+from job.data import ngrams
+from job.data.corpus import Corpus
+
+SIZE = 9
+
+
+def corpus(reviews: list[list[int]], parts: list[int] | None = None) -> Corpus:
+    tokens = np.array([token for review in reviews for token in review], np.int32)
+    offsets = np.cumsum([0, *map(len, reviews)])
+    zeros = np.zeros(len(reviews), np.int8)
+    # Hashes in order, so that a share of them is the first reviews.
+    hashes = np.arange(len(reviews)).astype(np.uint64) << np.uint64(28)
+    return Corpus("test", tokens, offsets, zeros, np.array(parts, np.int8) if parts else zeros, hashes, [], True, "")
+
+
+def test_the_most_frequent_pairs_are_taken_without_special_tokens_unknown_words_and_what_occurs_once() -> None:
+    reviews = [[1, 4, 5, 4, 5, 2, 6], [1, 5, 6, 4], [1, 5, 6, 20, 5, 6, 7, 8]]
+    assert ngrams.frequent_bigrams(corpus(reviews), 0.0, SIZE, 10).tolist() == [4 * SIZE + 5, 5 * SIZE + 6]
+    assert ngrams.frequent_bigrams(corpus(reviews), 0.0, SIZE, 1).tolist() == [5 * SIZE + 6]
+    assert ngrams.frequent_bigrams(corpus(reviews), 0.0, SIZE, 0).tolist() == []
+
+
+def test_of_equally_frequent_ones_the_lower_numbers_are_taken() -> None:
+    assert ngrams.frequent_bigrams(corpus([[7, 6, 5, 4]] * 2), 0.0, SIZE, 2).tolist() == [5 * SIZE + 4, 6 * SIZE + 5]
+
+
+def test_only_what_is_trained_on_is_counted() -> None:
+    reviews = [[4, 5], [6, 7], [6, 7], [7, 8], [7, 8]]
+    assert ngrams.frequent_bigrams(corpus(reviews, [0, 0, 0, 1, 1]), 0.0, SIZE, 9).tolist() == [6 * SIZE + 7]
+    # The two first ones are held out; of what is left each occurs once, but for the test part, which is not looked at.
+    assert ngrams.frequent_bigrams(corpus(reviews, [0, 0, 0, 1, 1]), 1.5 / 16, SIZE, 9).tolist() == []
+
+
+@given(st.lists(st.lists(st.integers(1, 12), max_size=12), min_size=1, max_size=12), st.integers(1, 20))
+def test_it_is_what_a_counter_counts(reviews: list[list[int]], count: int) -> None:
+    pairs = Counter(a * SIZE + b for each in reviews for a, b in itertools.pairwise(each) if 4 <= a < SIZE and 4 <= b < SIZE)
+    ranked = sorted((-times, key) for key, times in pairs.items() if times > 1)
+    assert ngrams.frequent_bigrams(corpus(reviews), 0.0, SIZE, count).tolist() == sorted(key for _, key in ranked[:count])
+
+
+def test_presence_is_told_once_a_review_whatever_the_number() -> None:
+    reviews = corpus([[1, 4, 5, 4, 5, 2, 6], [1, 5, 6, 20], [1]])
+    pairs = np.array([4 * SIZE + 5, 5 * SIZE + 6])
+    found = ngrams.presence(reviews, np.array([0, 1, 2]), SIZE, pairs).toarray()
+    expected = np.zeros((3, SIZE + 2))
+    expected[0, [4, 5, 6, SIZE]] = expected[1, [5, 6, SIZE + 1]] = 1
+    np.testing.assert_array_equal(found, expected)
+    assert ngrams.presence(reviews, np.array([1]), SIZE, pairs[:0]).sum() == 2
+
+
+def test_a_ratio_is_the_logarithm_of_smoothed_shares() -> None:
+    counts = csr_matrix(np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0]], np.float32))
+    # Positive: 2 + 1, 1 + 1 and 0 + 1 of 6; negative: 0 + 1, 1 + 1 and 0 + 1 of 4.
+    found = ngrams.log_count_ratios(counts, np.array([True, True, False]))
+    np.testing.assert_allclose(found, np.log([(3 / 6) / (1 / 4), (2 / 6) / (2 / 4), (1 / 6) / (1 / 4)]), rtol=1e-6)
