@@ -7,6 +7,7 @@ checkpoints/ until metrics.json is there. Only the holder of the folder's lock w
 import csv
 import hashlib
 import io
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -182,6 +183,7 @@ class Output:
         labels: NDArray[np.int8],
         savers: Mapping[str, Saver | None],
         results: Mapping[Any, Mapping[int, Result]],
+        baseline: Result,
         extra: dict[str, Any],
     ) -> None:
         """Writes everything that a finished job leaves, metrics.json last.
@@ -190,6 +192,7 @@ class Output:
             labels: <int8>[test reviews]
             savers: For each architecture what saves its model, or None where that is already there.
             results: By architecture and seed.
+            baseline: Its predictions stand beside the networks', as architecture `baseline` and seed 0.
             extra: JSON files beside metrics.json, by name.
         """
         self._guard()
@@ -211,7 +214,8 @@ class Output:
             if (self.folder / architecture / "model.keras").exists():
                 files.append(f"{architecture}/model.keras")
         trainings = ((str(name), seed, runs[seed].probabilities) for name, runs in results.items() for seed in sorted(runs))
-        add("predictions.csv", predictions.lines(labels, trainings))
+        linear = ("baseline", 0, baseline.probabilities)
+        add("predictions.csv", predictions.lines(labels, itertools.chain(trainings, [linear])))
         for name, value in extra.items():
             add(name, to_json(value))
         content = to_json(metrics)

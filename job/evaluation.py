@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_BINS = 10
+
 
 def losses(labels: NDArray[Any], logits: NDArray[np.float32]) -> tuple[float, float]:
     """Mean binary cross-entropy in nats, and accuracy: a logit above 0 says positive."""
@@ -20,8 +22,8 @@ def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def scores(labels: NDArray[Any], logits: NDArray[np.float32]) -> dict[str, float]:
-    """Accuracy, loss (mean cross-entropy in nats), area under the ROC curve, and F1 of the positive class."""
-    from sklearn.metrics import f1_score, roc_auc_score
+    """Accuracy, loss (mean cross-entropy in nats), area under the ROC curve, F1 of the positive class, and Brier score."""
+    from sklearn.metrics import brier_score_loss, f1_score, roc_auc_score
 
     loss, accuracy = losses(labels, logits)
     return {
@@ -30,7 +32,29 @@ def scores(labels: NDArray[Any], logits: NDArray[np.float32]) -> dict[str, float
         # A sum of shares that are 1 together may round to more.
         "auc": min(1.0, float(roc_auc_score(labels, logits))),
         "f1": float(f1_score(labels, logits > 0, zero_division=0.0)),
+        "brier": float(brier_score_loss(labels, probabilities(logits))),
     }
+
+
+def calibration(labels: NDArray[Any], predicted: NDArray[np.float32]) -> dict[str, Any]:
+    """Whether probabilities mean what they say: by tenths of the scale, how often the review was positive.
+
+    Returns:
+        `expected_calibration_error`, the mean distance of the two over reviews (Naeini et al. 2015, of the positive class),
+        and `bins`: `from`, `reviews`, `predicted` and `observed` of each tenth that is not empty.
+    """
+    from scipy.stats import binned_statistic
+
+    edges = np.linspace(0.0, 1.0, _BINS + 1)
+    sums = binned_statistic(predicted, [predicted.astype(np.float64), labels], "sum", edges).statistic
+    counts = np.histogram(predicted, edges)[0]
+    bins = [
+        {"from": float(start), "reviews": int(count), "predicted": float(said / count), "observed": float(true / count)}
+        for start, count, said, true in zip(edges[:-1].round(1), counts, *sums, strict=True)
+        if count
+    ]
+    error = float(np.abs(sums[0] - sums[1]).sum() / max(1, len(labels)))
+    return {"expected_calibration_error": error, "bins": bins}
 
 
 def summarize(values: list[float]) -> dict[str, Any]:

@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from job import results as compiled
 from job.artifacts import Output, Saver, validate
 from job.config import fingerprint, shard_folder
@@ -45,7 +43,7 @@ def merge(places: list[Path], folder: Path, wait: float, reporter: Reporter) -> 
         for shard in shards:
             for name, runs in shard.results.items():
                 results[name] |= runs
-        if there is not None and all(set(runs) <= set(there.get(name, {})) for name, runs in results.items()):
+        if there is not None and all(set(runs) <= set(there[0].get(name, {})) for name, runs in results.items()):
             reporter.message(f"{folder} already holds this run, finished; nothing to do")
             metrics = output.read_json("metrics.json")
             assert metrics is not None
@@ -74,7 +72,7 @@ class _Shard:
         self.index, self.count = (int(number) for number in run["shard"])
         results = compiled.finished(self.output, run["identity"])
         assert results is not None
-        self.results = results
+        self.results, self.baseline = results
 
 
 def _complete(places: list[Path], wait: float, reporter: Reporter) -> list[_Shard]:
@@ -144,7 +142,9 @@ def _write(output: Output, shards: list[_Shard], results: Results) -> dict[str, 
         best = best_seed(runs)
         source = next(shard for shard in shards if best in shard.results.get(name, {}))
         savers[str(name)] = _copier(source.output.folder / name / "model.keras")
-    metrics = compile_metrics(first.metrics["preset"], first.metrics["data"], first.metrics["device"], results)
+    labels = first.output.read_labels()
+    kinds = (first.metrics["preset"], first.metrics["data"], first.metrics["device"])
+    metrics = compile_metrics(*kinds, results, first.baseline, labels)
     run = first.run | {
         "fingerprint": fingerprint(first.run["identity"]),
         "configuration": first.run["configuration"]
@@ -154,15 +154,14 @@ def _write(output: Output, shards: list[_Shard], results: Results) -> dict[str, 
             {"shard": shard.run["shard"], "device": shard.metrics["device"], "versions": shard.run["versions"]}
             for shard in shards
         ],
+        "test_set_looks": [look for shard in shards for look in shard.run["test_set_looks"]],
     }
     extra: dict[str, Any] = {}
     for file in ("vocabulary.json", "word_index.json"):
         if (first.output.folder / file).exists():
             extra[file] = json.loads((first.output.folder / file).read_text("utf-8"))
     output.write_run(run | {"state": "merging", "files": None})
-    # A shard of diverged runs alone has no predictions.
-    labels = next((labels for shard in shards if len(labels := shard.output.read_labels())), np.empty(0, np.int8))
-    output.finish(metrics, run, labels, savers, results, extra)
+    output.finish(metrics, run, labels, savers, results, first.baseline, extra)
     return metrics
 
 

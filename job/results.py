@@ -3,18 +3,23 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from job import evaluation
 from job.artifacts import Output, Result, validate
+from job.comparison import Answers, compare, verdict
 from job.errors import ConfigurationError, DataError, DivergedError
 from job.presets import Architecture
 from job.schema import SCHEMA_VERSION, check_schema
 
 Results = dict[Architecture, dict[int, Result]]
+BASELINE = "baseline"
+"""Stands for an architecture where the baseline's predictions are kept."""
+_NAMES = {Architecture.rnn: "the SimpleRNN", Architecture.lstm: "the LSTM"}
 
 
-def finished(output: Output, identity: dict[str, Any], fresh: bool = False) -> Results | None:
-    """The results of a finished run in this folder; None where there is none.
+def finished(output: Output, identity: dict[str, Any], fresh: bool = False) -> tuple[Results, Result] | None:
+    """The results of a finished run in this folder, and the baseline's; None where there is none.
 
     Raises:
         ConfigurationError: The folder holds a run of another configuration, and it is not to be discarded.
@@ -51,7 +56,8 @@ def finished(output: Output, identity: dict[str, Any], fresh: bool = False) -> R
             probabilities = predictions.get((name, seed), np.empty(0, np.float32))
             found = Result(record, history.get(seed, []), probabilities, None)
             results.setdefault(Architecture(name), {})[seed] = found
-    return results
+    record = {key: value for key, value in metrics["baseline"].items() if key not in ("comparisons", "verdict")}
+    return results, Result(record, [], predictions[(BASELINE, 0)], None)
 
 
 def difference(there: Any, here: dict[str, Any]) -> str:
@@ -84,13 +90,21 @@ def best_seed(results: dict[int, Result]) -> int | None:
     return min(finished, key=loss)
 
 
-def compile_metrics(preset: str, data: dict[str, Any], device: dict[str, Any], results: Results) -> dict[str, Any]:
+def compile_metrics(
+    preset: str,
+    data: dict[str, Any],
+    device: dict[str, Any],
+    results: Results,
+    baseline: Result,
+    labels: NDArray[np.int8],
+) -> dict[str, Any]:
     """The content of metrics.json.
 
     Args:
         preset: Its name.
         data: The `data` entry.
         device: The `device` entry.
+        labels: <int8>[test reviews]
     """
     architectures: dict[str, Any] = {}
     for name, runs in results.items():
@@ -101,18 +115,53 @@ def compile_metrics(preset: str, data: dict[str, Any], device: dict[str, Any], r
             "runs": records,
             "summary": {"test_accuracy": evaluation.summarize(accuracies)},
         }
+    answers = {name: each for name, runs in results.items() if (each := _answers(name, runs, labels)) is not None}
+    against = _against_baseline(answers, baseline, labels)
     metrics = {
         "schema_version": SCHEMA_VERSION,
         "preset": preset,
         "data": data,
         "device": device,
         "architectures": architectures,
-        "comparison": None,
-        "baseline": None,
+        "comparison": _comparison(answers, against),
+        "baseline": baseline.record | against,
         "reproduction": evaluation.reproduce(architectures) if preset == "seed" else None,
     }
     check_schema(metrics)
     return metrics
+
+
+def _answers(name: Architecture, runs: dict[int, Result], labels: NDArray[np.int8]) -> Answers | None:
+    """What the seeds of an architecture that did not diverge got right."""
+    right = [(runs[seed].probabilities > 0.5) == (labels == 1) for seed in sorted(runs) if len(runs[seed].probabilities)]
+    return Answers(_NAMES[name], np.stack(right)) if right else None
+
+
+def _comparison(answers: dict[Architecture, Answers], against: dict[str, Any]) -> dict[str, Any] | None:
+    """The `comparison` entry: the LSTM against the SimpleRNN; null where one of them is missing."""
+    if len(answers) < 2:
+        return None
+    one, other = answers[Architecture.lstm], answers[Architecture.rnn]
+    found = compare(one, other)
+    return {"of": ["lstm", "rnn"]} | found | {"verdict": f"{verdict(one, other, found)} {against['verdict']}"}
+
+
+def _against_baseline(answers: dict[Architecture, Answers], baseline: Result, labels: NDArray[np.int8]) -> dict[str, Any]:
+    """Each network against the baseline, and in a sentence which ones beat it."""
+    linear = Answers("the baseline", ((baseline.probabilities > 0.5) == (labels == 1))[None], has_seeds=False)
+    comparisons: dict[str, Any] = {}
+    beaten: list[str] = []
+    unbeaten: list[str] = []
+    for name, each in answers.items():
+        found = comparisons[str(name)] = compare(each, linear)
+        beats = found["difference"] > 0 and found["p_value"] is not None and found["p_value"] < 0.05
+        (beaten if beats else unbeaten).append(f"{each.name} ({100 * found['difference']:+.2f} points)")
+    sentences = []
+    if beaten:
+        sentences.append(f"{' and '.join(beaten)} beat{'s' if len(beaten) == 1 else ''} the bag-of-bigrams baseline.")
+    if unbeaten:
+        sentences.append(f"{' and '.join(unbeaten)} did not beat the bag-of-bigrams baseline, which takes seconds.")
+    return {"comparisons": comparisons, "verdict": " ".join(sentences)}
 
 
 def require_finished(results: Results) -> None:

@@ -1,21 +1,23 @@
 """The job: data, device, one training after another, evaluation, results. Ties the parts together."""
 
-from dataclasses import asdict
+import datetime
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 import job
+from job import baseline as linear
 from job import device as devices
 from job import environment, provenance
-from job.artifacts import Output, Saver
+from job.artifacts import Output, Result, Saver
 from job.config import Configuration, fingerprint
 from job.data import batches
 from job.data.corpus import Corpus, load
 from job.errors import DeviceError
 from job.presets import Architecture, PresetName
 from job.progress import Reporter
-from job.results import Results, best_seed, compile_metrics, finished, require_finished
+from job.results import BASELINE, Results, best_seed, compile_metrics, finished, require_finished
 from job.trial import Trial, build_network, parts
 
 
@@ -61,7 +63,7 @@ def _train(configuration: Configuration, output: Output, fresh: bool, reporter: 
 
     def complete() -> dict[str, Any] | None:
         there = finished(output, identity, fresh)
-        if there is None or not all(seed in there.get(name, {}) for name, seed in wanted):
+        if there is None or not all(seed in there[0].get(name, {}) for name, seed in wanted):
             return None
         reporter.message(f"{configuration.output} already holds this run, finished; nothing to do")
         return output.read_json("metrics.json")
@@ -99,6 +101,7 @@ def _train_all(
     if device["type"] == "gpu" and slow:
         reporter.message(f"warning: {' and '.join(slow)} runs in TensorFlow's slow loop over time steps ({why})")
     versions = provenance.versions()
+    looks = [] if fresh else list((output.read_json("run.json") or {}).get("test_set_looks", []))
     run = {
         "version": job.__version__,
         "state": "training",
@@ -110,17 +113,28 @@ def _train_all(
         "source_revision": provenance.revision(),
         "seeds": configuration.seeds,
         "shard": configuration.shard,
+        "test_set_looks": looks,
         "files": None,
     }
     output.write_run(run)
+
+    def look(purpose: str) -> None:
+        """Before the test reviews are used: that they are goes on record, even if this process does not live to tell the result."""
+        looks.append({"for": purpose, "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")})
+        output.write_run(run)
+
     software = f"TensorFlow {versions['tensorflow']}, sentiment-job {job.__version__}"
     place = f"{device['type']} ({device['name']}, {device['cores']} cores, {software})"
     results: Results = {name: {} for name in configuration.hyperparameters if name in dict(wanted)}
-    for name, runs in (there or {}).items():
-        for seed, result in runs.items():
-            results.setdefault(name, {})[seed] = result
-            # Replacing a finished run's files begins with its metrics.json; a kill amid that must not cost its seeds.
-            output.save_result(name, seed, result)
+    baseline = output.load_result(BASELINE, 0, reporter.message)
+    if there is not None:
+        # Replacing a finished run's files begins with its metrics.json; a kill amid that must not cost its seeds.
+        baseline = there[1]
+        output.save_result(BASELINE, 0, baseline)
+        for name, runs in there[0].items():
+            for seed, result in runs.items():
+                results.setdefault(name, {})[seed] = result
+                output.save_result(name, seed, result)
     saved, spent = 0, 0.0
     for name, seed in wanted:
         if seed in results[name]:
@@ -131,17 +145,33 @@ def _train_all(
             trial = Trial(
                 name, seed, configuration.hyperparameters[name], corpus, device, f"{place} by {kernels[name]}", kernels[name]
             )
-            kept = trial.run(checkpoints, reporter)
+            kept = trial.run(checkpoints, reporter, look)
+            if best_seed(results[name] | {seed: kept}) != seed:
+                # Only the best seed's are ever used.
+                kept = replace(kept, weights=None)
             output.save_result(name, seed, kept)
             checkpoints.clear()
             saved, spent = saved + checkpoints.count, spent + checkpoints.seconds
         results[name][seed] = kept
+        best = best_seed(results[name])
+        results[name] |= {
+            other: replace(result, weights=None) for other, result in results[name].items() if other not in (best, seed)
+        }
     trained = sum(result.record["seconds"] for runs in results.values() for result in runs.values())
     reporter.message(
         f"peak memory {provenance.peak_memory_bytes() / 2**20:,.0f} MiB; {saved} checkpoints took {spent:.2f} s"
         + (f", {spent / trained:.2%} of training" if trained else "")
     )
-    return _finish(configuration, corpus, output, run, results)
+    if baseline is None:
+        values = next(iter(configuration.hyperparameters.values()))
+        train, _, test = parts(corpus, values)
+        record, probabilities = linear.run(corpus, train, test, values.validation_share, look)
+        reporter.message(
+            f"baseline: {record['name']}, test accuracy {record['test']['accuracy']:.4f}, {record['seconds']:.1f} s"
+        )
+        baseline = Result(record, [], probabilities, None)
+        output.save_result(BASELINE, 0, baseline)
+    return _finish(configuration, corpus, output, run, results, baseline)
 
 
 def _finish(
@@ -150,6 +180,7 @@ def _finish(
     output: Output,
     run: dict[str, Any],
     results: Results,
+    baseline: Result,
 ) -> dict[str, Any]:
     # A shard may hold nothing but diverged runs; whether an architecture is lost, the merging tells.
     if configuration.shard is None:
@@ -174,9 +205,10 @@ def _finish(
         "vocabulary": len(corpus.words),
         "own_test_part": corpus.own_test_part,
     }
-    metrics = compile_metrics(str(configuration.preset), data, run["device"], results)
+    labels = corpus.labels[places[2]]
+    metrics = compile_metrics(str(configuration.preset), data, run["device"], results, baseline, labels)
     extra: dict[str, Any] = {"vocabulary.json": corpus.words}
     if configuration.preset is PresetName.seed:
         extra["word_index.json"] = batches.used_word_index(corpus, np.concatenate(places), values.vocabulary_size)
-    output.finish(metrics, run, corpus.labels[places[2]], savers, results, extra)
+    output.finish(metrics, run, labels, savers, results, baseline, extra)
     return metrics

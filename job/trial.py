@@ -1,7 +1,7 @@
 """One training: an architecture and a seed, from batches to scores, taken up again where it was left."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -54,7 +54,7 @@ def build_network(architecture: Architecture, values: Hyperparameters, seed: int
     network = models.build(architecture, values, seed, pairs)
     if values.ratio_scale:
         train, _ = corpus.split_validation(share)
-        ratios = ngrams.log_count_ratios(ngrams.presence(corpus, train, size, pairs), corpus.labels[train] == 1)
+        ratios = ngrams.log_count_ratios(corpus, train, size, pairs)
         models.add_to_embeddings(network, values.ratio_scale * ratios[:size], values.ratio_scale * ratios[size:])
     return network
 
@@ -89,8 +89,11 @@ class Trial:
         self._logits_of = models.make_predict(self._network, values, kernel)
         self._continued: list[str] = []
 
-    def run(self, checkpoints: Checkpoints, reporter: Reporter) -> Result:
+    def run(self, checkpoints: Checkpoints, reporter: Reporter, look: Callable[[str], None]) -> Result:
         """Trains, from the last snapshot if there is one, and scores; the test reviews are used once, at the end.
+
+        Args:
+            look: Is told what for, before the test reviews are looked at.
 
         Raises:
             Interrupted: A signal came; what was reached is in a snapshot.
@@ -120,7 +123,7 @@ class Trial:
         except signals.Interrupted:
             save()
             raise
-        return self._score(training.position, reporter)
+        return self._score(training.position, reporter, look)
 
     def _prepare(self, checkpoints: Checkpoints, reporter: Reporter) -> Any:
         from job import models, training
@@ -193,14 +196,16 @@ class Trial:
             signals.raise_pending()
         return result
 
-    def _score(self, position: Any, reporter: Reporter) -> Result:
+    def _score(self, position: Any, reporter: Reporter, look: Callable[[str], None]) -> Result:
         history = [{"seed": self._seed} | asdict(epoch) for epoch in position.history]
         logits = {"train": self._train, "validation": self._validation, "test": self._test}
         scores: dict[str, Any] = dict.fromkeys(logits)
         probabilities = np.empty(0, np.float32)
-        diverged = position.diverged
+        diverged, calibration = position.diverged, None
         if not diverged:
             for name, indices in logits.items():
+                if name == "test":
+                    look(f"scores of {self._architecture}, seed {self._seed}")
                 predicted = self._predict(indices)
                 if not np.isfinite(predicted).all():
                     diverged = f"a prediction for the {name} reviews was not a number after the last epoch, seed {self._seed}"
@@ -209,6 +214,7 @@ class Trial:
                     scores[name] = evaluation.scores(self._corpus.labels[indices], predicted)
             else:
                 probabilities = evaluation.probabilities(predicted)
+                calibration = evaluation.calibration(self._corpus.labels[self._test], probabilities)
         if diverged:
             reporter.message(f"warning: {self._architecture}: {diverged}; the other runs go on")
             scores = dict.fromkeys(scores)
@@ -226,6 +232,7 @@ class Trial:
             "kernel": self._kernel,
             "continued": self._continued,
             **scores,
+            "calibration": calibration,
             "last_epoch": {"loss": last.loss, "accuracy": last.accuracy} if last else None,
             "train_reviews": len(self._train),
             "validation_reviews": len(self._validation),

@@ -49,7 +49,8 @@ def test_the_metrics_tell_what_the_files_hold(finished: Path) -> None:
     metrics = read(finished / "metrics.json")
     with (finished / "predictions.csv").open(newline="") as stream:
         predictions = list(csv.DictReader(stream))
-    assert len(predictions) == 4 * metrics["data"]["test_reviews"] == 8000
+    assert len(predictions) == 5 * metrics["data"]["test_reviews"] == 10_000
+    right: dict[str, list[Any]] = {}
     for name, entry in metrics["architectures"].items():
         assert [run["seed"] for run in entry["runs"]] == [0, 1]
         losses = [run["validation"]["loss"] for run in entry["runs"]]
@@ -57,11 +58,35 @@ def test_the_metrics_tell_what_the_files_hold(finished: Path) -> None:
         assert entry["summary"]["test_accuracy"]["ci95"] is not None
         for run in entry["runs"]:
             mine = [row for row in predictions if (row["architecture"], row["seed"]) == (name, str(run["seed"]))]
-            right = np.mean([(float(row["probability"]) > 0.5) == (row["label"] == "1") for row in mine])
-            assert run["test"]["accuracy"] == pytest.approx(right, abs=1e-9)
+            right.setdefault(name, []).append([(float(row["probability"]) > 0.5) == (row["label"] == "1") for row in mine])
+            assert run["test"]["accuracy"] == pytest.approx(np.mean(right[name][-1]), abs=1e-9)
+            probabilities, labels = (np.array([float(row[key]) for row in mine]) for key in ("probability", "label"))
+            assert run["test"]["brier"] == pytest.approx(np.mean((probabilities - labels) ** 2), abs=1e-6)
+            bins = run["calibration"]["bins"]
+            assert sum(each["reviews"] for each in bins) == 2000
+            assert sum(each["reviews"] * each["observed"] for each in bins) == pytest.approx(labels.sum())
             assert run["kernel"] == "xla"
-    assert metrics["comparison"] is None
-    assert metrics["baseline"] is None
+    comparison, baseline = metrics["comparison"], metrics["baseline"]
+    assert comparison["of"] == ["lstm", "rnn"]
+    assert comparison["difference"] == pytest.approx(np.mean(right["lstm"]) - np.mean(right["rnn"]), abs=1e-9)
+    assert comparison["test"].startswith("t test")
+    assert comparison["verdict"].endswith(baseline["verdict"])
+    # The embedded corpus is made so that no bag of word pairs can tell its labels.
+    assert baseline["test"]["accuracy"] == pytest.approx(0.5, abs=0.05)
+    right["baseline"] = [(float(row["probability"]) > 0.5) == (row["label"] == "1") for row in predictions[-2000:]]
+    assert {row["architecture"] for row in predictions[-2000:]} == {"baseline"}
+    assert baseline["test"]["accuracy"] == pytest.approx(np.mean(right["baseline"]), abs=1e-9)
+    assert baseline["comparisons"]["rnn"]["difference"] == pytest.approx(
+        np.mean(right["rnn"]) - np.mean(right["baseline"]), abs=1e-9
+    )
+
+
+def test_every_look_at_the_test_data_is_on_record(finished: Path) -> None:
+    looks = read(finished / "run.json")["test_set_looks"]
+    assert [look["for"] for look in looks] == [
+        "scores of rnn, seed 0", "scores of rnn, seed 1", "scores of lstm, seed 0", "scores of lstm, seed 1", "scores of the baseline",
+    ]  # fmt: skip
+    assert all(look["at"].endswith("+00:00") for look in looks)
 
 
 def test_a_finished_run_is_success_at_once_and_nothing_is_written(command: Command, finished: Path) -> None:
@@ -362,7 +387,7 @@ def test_json_lines_are_json_and_nothing_else(command: Command, tmp_path: Path) 
         "train", "--preset", "quickstart", "--output", tmp_path, "--architecture", "rnn", "--log-format", "json", *SMALL
     )
     events = [json.loads(line) for line in done.stderr.splitlines()]
-    assert [event["event"] for event in events] == ["start", "epoch", "message"]
+    assert [event["event"] for event in events] == ["start", "epoch", "message", "message"]
     assert events[1]["architecture"] == "rnn"
     metrics = read(tmp_path / "metrics.json")
     assert list(metrics["architectures"]) == ["rnn"]

@@ -81,7 +81,7 @@ def experiment(random: Any, seeds: int, reviews: int, gap: float) -> tuple[Answe
     hard = random.normal(0, 1.5, reviews)
     tables = []
     for level in (1.5 + gap, 1.5):
-        logits = level + hard + random.normal(0, 1.0, reviews) + random.normal(0, 0.3, (seeds, 1))
+        logits = level + hard + random.normal(0, 1.5, reviews) + random.normal(0, 0.3, (seeds, 1))
         tables.append(logits + random.logistic(size=(seeds, reviews)) * 0.5 > 0)
     return Answers("A", tables[0]), Answers("B", tables[1])
 

@@ -37,3 +37,17 @@ def test_an_area_that_rounds_to_more_than_1_is_1(monkeypatch: pytest.MonkeyPatch
     # Seen with 20,000 reviews that were all told apart.
     monkeypatch.setattr("sklearn.metrics.roc_auc_score", lambda *_: 1.0000000000000002)
     assert evaluation.scores(LABELS, np.array([2.0, -1.0, -2.0, -3.0], np.float32))["auc"] == 1.0
+
+
+def test_calibration_tells_for_each_tenth_what_was_said_and_what_was_true() -> None:
+    found = evaluation.calibration(np.array([1, 0, 1, 1]), np.array([0.05, 0.09, 0.95, 1.0], np.float32))
+    assert [each["from"] for each in found["bins"]] == [0.0, 0.9]
+    low, high = found["bins"]
+    assert (low["reviews"], low["observed"], high["reviews"], high["observed"]) == (2, 0.5, 2, 1.0)
+    assert (low["predicted"], high["predicted"]) == (pytest.approx(0.07), pytest.approx(0.975))
+    assert found["expected_calibration_error"] == pytest.approx((2 * 0.43 + 2 * 0.025) / 4)
+
+
+def test_the_brier_score_is_the_mean_squared_distance() -> None:
+    scores = evaluation.scores(LABELS, np.array([0.0, 0.0, 0.0, 0.0], np.float32))
+    assert scores["brier"] == 0.25

@@ -4,7 +4,6 @@ from collections import Counter
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.sparse import csr_matrix
 
 from job.data import ngrams
 from job.data.corpus import Corpus
@@ -18,7 +17,7 @@ def corpus(reviews: list[list[int]], parts: list[int] | None = None) -> Corpus:
     zeros = np.zeros(len(reviews), np.int8)
     # Hashes in order, so that a share of them is the first reviews.
     hashes = np.arange(len(reviews)).astype(np.uint64) << np.uint64(28)
-    return Corpus("test", tokens, offsets, zeros, np.array(parts, np.int8) if parts else zeros, hashes, [], True, "")
+    return Corpus("test", tokens, offsets, zeros, np.array(parts, np.int8) if parts else zeros.copy(), hashes, [], True, "")
 
 
 def test_the_most_frequent_pairs_are_taken_without_special_tokens_unknown_words_and_what_occurs_once() -> None:
@@ -57,7 +56,12 @@ def test_presence_is_told_once_a_review_whatever_the_number() -> None:
 
 
 def test_a_ratio_is_the_logarithm_of_smoothed_shares() -> None:
-    counts = csr_matrix(np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0]], np.float32))
-    # Positive: 2 + 1, 1 + 1 and 0 + 1 of 6; negative: 0 + 1, 1 + 1 and 0 + 1 of 4.
-    found = ngrams.log_count_ratios(counts, np.array([True, True, False]))
-    np.testing.assert_allclose(found, np.log([(3 / 6) / (1 / 4), (2 / 6) / (2 / 4), (1 / 6) / (1 / 4)]), rtol=1e-6)
+    reviews = corpus([[1, 4, 5], [1, 4], [1, 5, 5], [1, 8]])
+    reviews.labels[:2] = 1
+    found = ngrams.log_count_ratios(reviews, np.array([0, 1, 2]), 7, np.array([4 * 7 + 5]))
+    # Ids 0 to 6 and the bigram. Positive: 2 + 1, 1 + 1 and, of the bigram, 1 + 1 of 4 + 8; negative: of 1 + 8.
+    ones = [1] * 8
+    positive, negative = np.array(ones) / 12, np.array(ones) / 9
+    positive[[4, 5, 7]] = np.array([3, 2, 2]) / 12
+    negative[5] = 2 / 9
+    np.testing.assert_allclose(found, np.log(positive / negative), rtol=1e-6)

@@ -43,6 +43,7 @@ ALLOWED = {
         "job.provenance",
         "job.schema",
         "job",
+        "job.baseline",
         "job.device",
         "job.data",
         "job.models",
@@ -52,7 +53,9 @@ ALLOWED = {
         "job.progress",
     },
     "job.merging": {"job.artifacts", "job.progress", "job.results", "job"},
-    "job.results": {"job.artifacts", "job.evaluation", "job.schema", "job"},
+    "job.baseline": {"job.data", "job.evaluation"},
+    "job.comparison": set(),
+    "job.results": {"job.artifacts", "job.comparison", "job.evaluation", "job.schema", "job"},
     "job.trial": {
         "job.artifacts",
         "job.checkpoints",

@@ -68,15 +68,21 @@ def presence(corpus: Corpus, indices: NDArray[np.int64], vocabulary_size: int, p
     return csr_matrix((np.ones(len(columns), np.float32), columns, ends), shape)
 
 
-def log_count_ratios(counts: Any, labels: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """How much more of the positive reviews than of the negative ones each feature makes up, as a logarithm: <float32>[features].
+def log_count_ratios(
+    corpus: Corpus, indices: NDArray[np.int64], vocabulary_size: int, pairs: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """How much more of the positive than of the negative reviews' features each one makes up, as a logarithm: <float32>[features].
 
     Source: Wang and Manning (2012), "Baselines and Bigrams", section 2.1, on presence, with 1 added to each count.
 
     Args:
-        counts: Sparse <float32>[reviews, features] of ones.
-        labels: <bool>[reviews]
+        indices, vocabulary_size, pairs: As of `presence`.
     """
-    shares = [_SMOOTHING + np.asarray(counts[labels == side].sum(0), np.float64).ravel() for side in (True, False)]
-    positive, negative = (share / share.sum() for share in shares)
+    sums = np.full((2, vocabulary_size + len(pairs)), _SMOOTHING)
+    for first in range(0, len(indices), _BLOCK):
+        block = indices[first : first + _BLOCK]
+        found, labels = presence(corpus, block, vocabulary_size, pairs), corpus.labels[block]
+        for side in (0, 1):
+            sums[side] += np.asarray(found[labels == side].sum(0)).ravel()
+    negative, positive = sums / sums.sum(1, keepdims=True)
     return np.asarray(np.log(positive / negative), np.float32)
