@@ -21,12 +21,21 @@ from numpy.typing import NDArray
 
 from job import atomic, checkpoints, predictions
 from job.checkpoints import Checkpoints, Snapshot
-from job.errors import ConfigurationError, DataError, InputOutputError, MissingInputError, OutputError
+from job.errors import ConfigurationError, InputOutputError, OutputError
 from job.lock import WriterLock
-from job.schema import check_schema
 
 Saver = Callable[[Path], None]
-"""Writes a model to a path."""
+"""Writes a file or a folder of a model to a path."""
+
+TRAINING_HASHES = "training_hashes.npy"
+VOCABULARY, WORD_INDEX = "vocabulary.json", "word_index.json"
+
+
+def to_npy(array: NDArray[Any]) -> bytes:
+    """An array in NumPy's file format."""
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
 
 
 def to_json(value: Any) -> bytes:
@@ -145,7 +154,7 @@ class Output:
         """Removes a run's files, metrics.json first; other files in the folder stay."""
         self._guard()
         with atomic.explained(self.folder):
-            for name in ("metrics.json", "run.json", "predictions.csv", "vocabulary.json", "word_index.json"):
+            for name in ("metrics.json", "run.json", "predictions.csv", VOCABULARY, WORD_INDEX, TRAINING_HASHES):
                 (self.folder / name).unlink(missing_ok=True)
             for name in ("rnn", "lstm", "checkpoints"):
                 if (self.folder / name).is_dir():
@@ -181,19 +190,21 @@ class Output:
         metrics: dict[str, Any],
         run: dict[str, Any],
         labels: NDArray[np.int8],
-        savers: Mapping[str, Saver | None],
+        savers: Mapping[str, Mapping[str, Saver]],
         results: Mapping[Any, Mapping[int, Result]],
         baseline: Result,
         extra: dict[str, Any],
+        verify: Callable[[], None] = lambda: None,
     ) -> None:
         """Writes everything that a finished job leaves, metrics.json last.
 
         Args:
             labels: <int8>[test reviews]
-            savers: For each architecture what saves its model, or None where that is already there.
+            savers: For each architecture what saves its model's files and folders, by name; none where they are already there.
             results: By architecture and seed.
             baseline: Its predictions stand beside the networks', as architecture `baseline` and seed 0.
-            extra: JSON files beside metrics.json, by name.
+            extra: JSON values, or bytes, of files beside metrics.json, by name.
+            verify: Called when all but run.json and metrics.json is in its place; may raise.
         """
         self._guard()
         with atomic.explained(self.folder / "metrics.json"):
@@ -205,28 +216,34 @@ class Output:
             self._write(name, content)
             files.append(name)
 
-        for architecture, saver in savers.items():
+        for architecture, its_savers in savers.items():
             rows = [row for seed in sorted(results[architecture]) for row in results[architecture][seed].history]
             columns = list(rows[0]) if rows else ["seed", "epoch"]
             add(f"{architecture}/history.csv", to_csv(columns, rows))
-            if saver is not None:
-                self._save_model(f"{architecture}/model.keras", saver)
-            if (self.folder / architecture / "model.keras").exists():
-                files.append(f"{architecture}/model.keras")
+            for name, saver in its_savers.items():
+                self._save_model(f"{architecture}/{name}", saver)
+            files += self._files(f"{architecture}/model.keras") + self._files(f"{architecture}/saved_model")
         trainings = ((str(name), seed, runs[seed].probabilities) for name, runs in results.items() for seed in sorted(runs))
         linear = ("baseline", 0, baseline.probabilities)
         add("predictions.csv", predictions.lines(labels, itertools.chain(trainings, [linear])))
         for name, value in extra.items():
-            add(name, to_json(value))
+            add(name, value if isinstance(value, bytes) else to_json(value))
+        verify()
         content = to_json(metrics)
-        hashes = {name: _sha256(self.folder / name) for name in files}
+        hashes = {name: checksum(self.folder / name) for name in files}
         hashes["metrics.json"] = hashlib.sha256(content).hexdigest()
         self.write_run(run | {"state": "finished", "files": hashes})
         self._write("metrics.json", content)
         self.sweep()
 
+    def _files(self, name: str) -> list[str]:
+        """What lies under this name: the file, or the files in the folder; none where there is nothing."""
+        path = self.folder / name
+        found = sorted(path.rglob("*")) if path.is_dir() else [path]
+        return [each.relative_to(self.folder).as_posix() for each in found if each.is_file()]
+
     def _save_model(self, name: str, saver: Saver) -> None:
-        """Keras writes its archive by itself: to a temporary name, which is then renamed."""
+        """Keras and TensorFlow write by themselves: under a temporary name, which is then renamed."""
         path = self.folder / name
         # Keras insists on the ending.
         unfinished = atomic.temporary(path)
@@ -243,6 +260,15 @@ class Output:
     def read_predictions(self) -> predictions.Predictions:
         """The probabilities of predictions.csv, by architecture and seed; the file has been validated."""
         return predictions.read(self.folder / "predictions.csv")
+
+    def read_words(self) -> list[str]:
+        """The vocabulary by rank; the file has been validated."""
+        words: list[str] = json.loads((self.folder / VOCABULARY).read_text("utf-8"))
+        return words
+
+    def read_training_hashes(self) -> NDArray[np.uint64]:
+        """Hashes of the texts that the run was trained on or validated with, <uint64>[reviews]; the file has been validated."""
+        return np.asarray(np.load(self.folder / TRAINING_HASHES, allow_pickle=False))
 
     def read_labels(self) -> NDArray[np.int8]:
         """The labels of predictions.csv, <int8>[test reviews]; empty where every run diverged."""
@@ -263,40 +289,7 @@ class Output:
             yield from csv.DictReader(stream)
 
 
-def _sha256(path: Path) -> str:
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def validate(folder: Path) -> int:
-    """Checks a run's metrics.json against its schema and every file against its hash; returns how many files were checked.
-
-    Raises:
-        MissingInputError: No finished run is there.
-        DataError: A file is missing, was changed, or does not follow the schema.
-    """
-    import jsonschema
-
-    output = Output(folder)
-    if not folder.is_dir():
-        raise MissingInputError(f"{folder}: no such folder; expected the --output of a finished run")
-    try:
-        metrics, run = output.read_json("metrics.json"), output.read_json("run.json")
-    except ConfigurationError as error:
-        raise DataError(str(error).split(";")[0]) from None
-    if metrics is None:
-        state = "an unfinished run: run the same `train` command again to continue it" if run else "no run"
-        raise MissingInputError(f"{folder}: has no metrics.json, so it holds {state}")
-    if run is None or not isinstance(run.get("files"), dict):
-        raise DataError(f"{folder / 'run.json'}: is missing or tells no hashes, so the files cannot be verified")
-    try:
-        check_schema(metrics)
-    except jsonschema.ValidationError as error:
-        raise DataError(f"{folder / 'metrics.json'}: {error.json_path}: {' '.join(error.message.split())[:300]}") from None
-    for name, expected in run["files"].items():
-        path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
-            raise DataError(f"{path}: is missing from the run")
-        if _sha256(path) != expected:
-            raise DataError(f"{path}: was changed since the run ended (its SHA-256 is not the one in run.json)")
-    return len(run["files"])

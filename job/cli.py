@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from job import signals, termination
+from job import options, signals, termination
 from job.config import DataSource, DeviceChoice, LogFormat
 from job.errors import OK, InputOutputError, JobError, MissingInputError
 from job.presets import Architecture, PresetName
@@ -24,31 +24,6 @@ def _root() -> None:
     """Train a SimpleRNN and an LSTM on text sentiment, and report honestly how they compare."""
 
 
-Cache = Annotated[
-    Path | None,
-    typer.Option(envvar="JOB_CACHE", help="Folder for downloads and encoded data [default: the user's cache folder]."),
-]
-Preset = Annotated[
-    PresetName,
-    typer.Option(
-        envvar="JOB_PRESET",
-        help="Recipe: quickstart (embedded data, half a minute), seed (the tutorial's, to the letter) or standard.",
-    ),
-]
-Data = Annotated[
-    str | None, typer.Option(envvar="JOB_DATA", help="embedded, imdb, or the path of labelled texts [default: by preset].")
-]
-TextColumn = Annotated[
-    str | None, typer.Option(envvar="JOB_TEXT_COLUMN", help="Column of the text, where its name is unusual.")
-]
-LabelColumn = Annotated[
-    str | None, typer.Option(envvar="JOB_LABEL_COLUMN", help="Column of the label, where its name is unusual.")
-]
-Distance = Annotated[
-    int | None, typer.Option(envvar="JOB_DISTANCE", help="Tokens between the two clues of the embedded corpus [default: 10].")
-]
-
-
 def _cache(folder: Path | None) -> Path:
     if folder is not None:
         return folder
@@ -59,54 +34,27 @@ def _cache(folder: Path | None) -> Path:
 
 @app.command()
 def train(
-    output: Annotated[Path, typer.Option(envvar="JOB_OUTPUT", help="Folder for the results.")] = Path("./output"),
-    cache: Cache = None,
-    preset: Preset = PresetName.standard,
-    data: Data = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    distance: Distance = None,
-    architecture: Annotated[
-        list[Architecture] | None,
-        typer.Option(envvar="JOB_ARCHITECTURE", help="Network to train; may be repeated [default: both]."),
-    ] = None,
-    seeds: Annotated[int, typer.Option(envvar="JOB_SEEDS", help="Train with the seeds 0 to N-1.")] = 1,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            envvar="JOB_SHARD", help="I/N: only the I-th of N parts of the trainings, from 0; writes to OUTPUT/shards/I-of-N."
-        ),
-    ] = None,
-    device: Annotated[
-        DeviceChoice, typer.Option(envvar="JOB_DEVICE", help="Where to compute; auto takes a GPU where one is present.")
-    ] = DeviceChoice.auto,
-    require_fast_kernel: Annotated[
-        bool,
-        typer.Option(
-            "--require-fast-kernel",
-            envvar="JOB_REQUIRE_FAST_KERNEL",
-            help="End with 69 where a network would run on a slow kernel.",
-        ),
-    ] = False,
-    epochs: Annotated[int | None, typer.Option(envvar="JOB_EPOCHS", help="Passes over the training texts at most.")] = None,
-    batch_size: Annotated[int | None, typer.Option(envvar="JOB_BATCH_SIZE", help="Texts a step.")] = None,
-    units: Annotated[int | None, typer.Option(envvar="JOB_UNITS", help="Width of the recurrent layer.")] = None,
-    vocabulary_size: Annotated[
-        int | None, typer.Option(envvar="JOB_VOCABULARY_SIZE", help="Token ids, the four special ones included.")
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(envvar="JOB_MAX_TOKENS", help="Tokens read of a text: its last ones.")
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(envvar="JOB_LEARNING_RATE", help="The highest of the schedule.")
-    ] = None,
-    log_format: Annotated[
-        LogFormat, typer.Option(envvar="JOB_LOG_FORMAT", help="auto draws a progress bar on a terminal.")
-    ] = LogFormat.auto,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the resolved configuration and the plan; train nothing.")
-    ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Discard an unfinished run instead of continuing it.")] = False,
+    output: options.Output = Path("./output"),
+    cache: options.Cache = None,
+    preset: options.Preset = PresetName.standard,
+    data: options.Data = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    distance: options.Distance = None,
+    architecture: options.Architectures = None,
+    seeds: options.Seeds = 1,
+    shard: options.Shard = None,
+    device: options.Device = DeviceChoice.auto,
+    require_fast_kernel: options.RequireFastKernel = False,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    units: options.Units = None,
+    vocabulary_size: options.VocabularySize = None,
+    max_tokens: options.MaxTokens = None,
+    learning_rate: options.LearningRate = None,
+    log_format: options.Format = LogFormat.auto,
+    dry_run: options.DryRun = False,
+    fresh: options.Fresh = False,
 ) -> None:
     """The job: train, evaluate, write the results."""
     from job import config
@@ -154,7 +102,7 @@ def _summary(metrics: dict[str, Any]) -> str:
 
 @app.command()
 def check(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: options.AsJson = False,
     require_gpu: Annotated[bool, typer.Option("--require-gpu", help="End with 69 where no GPU works.")] = False,
 ) -> None:
     """Is there a GPU, and does it work?"""
@@ -179,6 +127,59 @@ def check(
 
 
 @app.command()
+def predict(
+    run: options.Run,
+    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to judge.")] = None,
+    file: Annotated[Path | None, typer.Option(help="File with one text a line; - for standard input.")] = None,
+    architecture: Annotated[
+        Architecture | None, typer.Option(help="Whose model [default: the better one on validation data].")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Judge texts: one line each, in order, with the probability of being positive and the label."""
+    from job import environment, prediction
+
+    if bool(texts) == (file is not None):
+        raise typer.BadParameter("give texts as arguments, or name a file of them with --file (- for standard input)")
+    try:
+        stream = sys.stdin.buffer if str(file) == "-" else file.open("rb") if file else None
+    except OSError as error:
+        raise MissingInputError(f"{file}: cannot be read ({error.strerror}); expected a file with one text a line") from None
+    with environment.prepared(None, None):
+        predictor = prediction.load(run, architecture)
+        pieces = prediction.pieces(stream, str(file)) if stream else iter([texts or []])
+        for answers in prediction.predict(predictor, pieces):
+            for each in answers:
+                sys.stdout.write(json.dumps(each) + "\n" if as_json else f"{each['probability']:.6f}\t{each['label']}\n")
+            sys.stdout.flush()
+
+
+@app.command()
+def evaluate(
+    run: options.Run,
+    data: options.Data = None,
+    cache: options.Cache = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    distance: options.Distance = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Score a run's models on other labelled data, with intervals."""
+    from job import assessment, environment
+    from job.progress import print_assessment
+
+    if data is None:
+        raise typer.BadParameter("name the labelled texts with --data (embedded, imdb or a path)")
+    source = _source(cache, PresetName.standard, data, text_column, label_column, distance)
+    with environment.prepared(None, source.cache):
+        found = assessment.assess(run, source)
+    if as_json:
+        _print_json(found)
+    else:
+        print_assessment(found)
+
+
+@app.command()
 def merge(
     shards: Annotated[
         list[Path],
@@ -186,9 +187,7 @@ def merge(
     ],
     output: Annotated[Path, typer.Option(help="Folder for the joined run.")],
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for shards that are missing or not finished.")] = 0,
-    log_format: Annotated[
-        LogFormat, typer.Option(envvar="JOB_LOG_FORMAT", help="auto draws a progress bar on a terminal.")
-    ] = LogFormat.auto,
+    log_format: options.Format = LogFormat.auto,
 ) -> None:
     """Join the runs of a sharded job into one."""
     from job import merging
@@ -201,22 +200,22 @@ def merge(
 
 
 @app.command()
-def validate(run: Annotated[Path, typer.Argument(help="A run's output folder.")]) -> None:
+def validate(run: options.Run) -> None:
     """Check a run's metrics.json against its schema, and every file against its hash."""
-    from job import artifacts
+    from job import validation
 
-    count = artifacts.validate(run)
+    count = validation.validate(run)
     typer.echo(f"{run}: valid; metrics.json follows its schema and {count} files are as they were written")
 
 
 @data_app.command()
 def fetch(
-    cache: Cache = None,
-    preset: Preset = PresetName.standard,
-    data: Data = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    distance: Distance = None,
+    cache: options.Cache = None,
+    preset: options.Preset = PresetName.standard,
+    data: options.Data = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    distance: options.Distance = None,
 ) -> None:
     """Fill the cache with a data set, fetched and encoded, so that training begins at once."""
     from job.data import corpus
@@ -227,13 +226,13 @@ def fetch(
 
 @data_app.command()
 def inspect(
-    data: Data = None,
-    cache: Cache = None,
-    preset: Preset = PresetName.standard,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    distance: Distance = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    data: options.Data = None,
+    cache: options.Cache = None,
+    preset: options.Preset = PresetName.standard,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    distance: options.Distance = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Tell what is in a data set and what is wrong with it."""
     from job.data import corpus, inspection

@@ -21,18 +21,21 @@ def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(expit(logits), np.float32)
 
 
-def scores(labels: NDArray[Any], logits: NDArray[np.float32]) -> dict[str, float]:
-    """Accuracy, loss (mean cross-entropy in nats), area under the ROC curve, F1 of the positive class, and Brier score."""
-    from sklearn.metrics import brier_score_loss, f1_score, roc_auc_score
+def scores(labels: NDArray[Any], logits: NDArray[Any]) -> dict[str, Any]:
+    """Accuracy, loss (mean cross-entropy in nats), area under the ROC curve, F1 of the positive class, and Brier score.
+
+    Of one class alone the area is None.
+    """
+    from sklearn.metrics import f1_score, roc_auc_score
 
     loss, accuracy = losses(labels, logits)
     return {
         "accuracy": accuracy,
         "loss": loss,
         # A sum of shares that are 1 together may round to more.
-        "auc": min(1.0, float(roc_auc_score(labels, logits))),
+        "auc": min(1.0, float(roc_auc_score(labels, logits))) if 0 < np.sum(labels) < len(labels) else None,
         "f1": float(f1_score(labels, logits > 0, zero_division=0.0)),
-        "brier": float(brier_score_loss(labels, probabilities(logits))),
+        "brier": float(np.mean((probabilities(logits) - labels) ** 2)),
     }
 
 

@@ -1,18 +1,18 @@
 """Joins the shards of a job into the run that they would have been without sharding."""
 
-import json
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 from job import results as compiled
-from job.artifacts import Output, Saver, validate
+from job.artifacts import TRAINING_HASHES, VOCABULARY, WORD_INDEX, Output, Saver
 from job.config import fingerprint, shard_folder
 from job.errors import ConfigurationError, MissingInputError, TemporaryError
 from job.presets import Architecture
 from job.progress import Reporter
 from job.results import Results, best_seed, compile_metrics, require_finished
+from job.validation import validate
 
 _POLL_SECONDS = 1.0
 
@@ -137,11 +137,12 @@ def _belong_together(shards: list[_Shard]) -> None:
 
 def _write(output: Output, shards: list[_Shard], results: Results) -> dict[str, Any]:
     first = shards[0]
-    savers: dict[str, Saver | None] = {}
+    savers: dict[str, dict[str, Saver]] = {}
     for name, runs in results.items():
         best = best_seed(runs)
         source = next(shard for shard in shards if best in shard.results.get(name, {}))
-        savers[str(name)] = _copier(source.output.folder / name / "model.keras")
+        made = source.output.folder / name
+        savers[str(name)] = {each: _copier(made / each) for each in ("model.keras", "saved_model") if (made / each).exists()}
     labels = first.output.read_labels()
     kinds = (first.metrics["preset"], first.metrics["data"], first.metrics["device"])
     metrics = compile_metrics(*kinds, results, first.baseline, labels)
@@ -157,9 +158,9 @@ def _write(output: Output, shards: list[_Shard], results: Results) -> dict[str, 
         "test_set_looks": [look for shard in shards for look in shard.run["test_set_looks"]],
     }
     extra: dict[str, Any] = {}
-    for file in ("vocabulary.json", "word_index.json"):
+    for file in (VOCABULARY, WORD_INDEX, TRAINING_HASHES):
         if (first.output.folder / file).exists():
-            extra[file] = json.loads((first.output.folder / file).read_text("utf-8"))
+            extra[file] = (first.output.folder / file).read_bytes()
     output.write_run(run | {"state": "merging", "files": None})
     output.finish(metrics, run, labels, savers, results, first.baseline, extra)
     return metrics
@@ -167,7 +168,10 @@ def _write(output: Output, shards: list[_Shard], results: Results) -> dict[str, 
 
 def _copier(source: Path) -> Saver:
     def copy(path: Path) -> None:
-        shutil.copyfile(source, path)
+        if source.is_dir():
+            shutil.copytree(source, path)
+        else:
+            shutil.copyfile(source, path)
 
     return copy
 

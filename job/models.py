@@ -1,6 +1,7 @@
 """The two networks, in stock Keras layers: embedding, recurrent layer, pooling, one logit."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -45,6 +46,11 @@ def build(architecture: Architecture, values: Hyperparameters, seed: int, bigram
         embedded = keras.layers.Concatenate(name="word_and_bigram")([embedded, pairs])
     outputs = _after_embedding(tokens, embedded, layer, values)
     return keras.Model(tokens, outputs)
+
+
+def load(path: Path) -> keras.Model:
+    """The network in a model.keras."""
+    return keras.saving.load_model(path)
 
 
 def add_to_embeddings(network: keras.Model, words: NDArray[np.float32], bigrams: NDArray[np.float32]) -> None:

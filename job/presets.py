@@ -76,6 +76,8 @@ class Hyperparameters:
     """Scale of the orthogonal recurrent kernel at the start."""
     validation_share: float
     """Share of the training part held out; 0 for none."""
+    keep: str
+    """The weights that are kept: those of the epoch with the `best` validation loss, or of the `last` one."""
     patience: int
     """Epochs without a better validation loss before training stops; 0 never stops early."""
     first_reviews: int
@@ -118,7 +120,8 @@ _STANDARD = Hyperparameters(
     pooled_dropout=0.2,
     recurrent_gain=1.0,
     validation_share=0.1,
-    patience=2,
+    keep="last",
+    patience=0,
     first_reviews=0,
 )
 _QUICKSTART = replace(
@@ -140,6 +143,7 @@ _QUICKSTART = replace(
     embedding_dropout=0.0,
     bigram_dropout=0.0,
     pooled_dropout=0.0,
+    keep="best",
     patience=0,
 )
 _SEED = replace(
@@ -165,6 +169,7 @@ _SEED = replace(
     bigram_dropout=0.0,
     pooled_dropout=0.0,
     validation_share=0.0,
+    keep="best",
     patience=0,
     first_reviews=100,
 )

@@ -161,7 +161,12 @@ def print_summary(metrics: dict[str, Any], folder: str) -> None:
             f"{mean([run['seconds'] for run in runs]):.1f}",
             f"{mean([run['tokens_per_second'] for run in runs]):,.0f}",
         )
+    test = metrics["baseline"]["test"]
+    scores = (f"{test['accuracy']:.4f}", f"{test['loss']:.4f}", "–" if test["auc"] is None else f"{test['auc']:.4f}")
+    table.add_row("baseline", "–", *scores, f"{metrics['baseline']['seconds']:.1f}", "–")
     console.print(table)
+    comparison = metrics["comparison"]
+    console.print((comparison or metrics["baseline"])["verdict"], highlight=False)
     reproduction = metrics.get("reproduction")
     if reproduction:
         published = Table("network", "figure", "published", "measured (mean ± sd)")
@@ -175,3 +180,36 @@ def print_summary(metrics: dict[str, Any], folder: str) -> None:
         console.print(published)
         console.print(reproduction["sentence"], highlight=False)
     console.print(f"Results: {folder}", highlight=False, soft_wrap=True)
+
+
+def print_assessment(found: dict[str, Any]) -> None:
+    """What `evaluate` found, on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=110)
+    part = "its own test part" if found["part"] == "test" else "all of it"
+    console.print(f"{found['data']}, {part}: {found['reviews']:,} reviews", highlight=False)
+    if found["trained_on"]:
+        console.print(
+            f"warning: {found['trained_on']:,} of them were in the run's training or validation data, word for word",
+            highlight=False,
+        )
+    table = Table("network", "reviews", "accuracy", "AUC", "loss", "F1", "Brier score", title="with 95 % intervals")
+    for name, entry in found["models"].items():
+        for what, each in ((name, entry["all"]), (f"{name}, not trained on", entry["not_trained_on"])):
+            if each:
+                cells = [_with_interval(each, key) for key in ("accuracy", "auc", "loss", "f1", "brier")]
+                table.add_row(what, f"{each['reviews']:,}", *cells)
+    console.print(table)
+    if found["comparison"]:
+        console.print(found["comparison"]["verdict"], highlight=False)
+
+
+def _with_interval(each: dict[str, Any], key: str) -> str:
+    value, interval = each["scores"][key], each["ci95"][key]
+    if value is None:
+        return "–"
+    return f"{value:.4f}" + (f"\n{interval[0]:.4f} to {interval[1]:.4f}" if interval else "")

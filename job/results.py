@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job import evaluation
-from job.artifacts import Output, Result, validate
+from job.artifacts import Output, Result
 from job.comparison import Answers, compare, verdict
 from job.errors import ConfigurationError, DataError, DivergedError
 from job.presets import Architecture
 from job.schema import SCHEMA_VERSION, check_schema
+from job.validation import validate
 
 Results = dict[Architecture, dict[int, Result]]
 BASELINE = "baseline"
@@ -143,7 +144,8 @@ def _comparison(answers: dict[Architecture, Answers], against: dict[str, Any]) -
         return None
     one, other = answers[Architecture.lstm], answers[Architecture.rnn]
     found = compare(one, other)
-    return {"of": ["lstm", "rnn"]} | found | {"verdict": f"{verdict(one, other, found)} {against['verdict']}"}
+    text = f"{_sentence(verdict(one, other, found))} {against['verdict']}"
+    return {"of": ["lstm", "rnn"]} | found | {"verdict": text}
 
 
 def _against_baseline(answers: dict[Architecture, Answers], baseline: Result, labels: NDArray[np.int8]) -> dict[str, Any]:
@@ -161,7 +163,11 @@ def _against_baseline(answers: dict[Architecture, Answers], baseline: Result, la
         sentences.append(f"{' and '.join(beaten)} beat{'s' if len(beaten) == 1 else ''} the bag-of-bigrams baseline.")
     if unbeaten:
         sentences.append(f"{' and '.join(unbeaten)} did not beat the bag-of-bigrams baseline, which takes seconds.")
-    return {"comparisons": comparisons, "verdict": " ".join(sentences)}
+    return {"comparisons": comparisons, "verdict": " ".join(map(_sentence, sentences))}
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def require_finished(results: Results) -> None:

@@ -2,6 +2,7 @@
 
 import datetime
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,20 @@ import job
 from job import baseline as linear
 from job import device as devices
 from job import environment, provenance
-from job.artifacts import Output, Result, Saver
+from job.artifacts import TRAINING_HASHES, VOCABULARY, WORD_INDEX, Output, Result, Saver, to_npy
 from job.config import Configuration, fingerprint
 from job.data import batches
 from job.data.corpus import Corpus, load
 from job.errors import DeviceError
+from job.prediction import Predictor
 from job.presets import Architecture, PresetName
 from job.progress import Reporter
 from job.results import BASELINE, Results, best_seed, compile_metrics, finished, require_finished
 from job.trial import Trial, build_network, parts
+
+# Reviews that the exported models are asked, and texts that are none.
+_VERIFIED = 40
+_ODD_TEXTS = ("", " ", "GREAT!!! Isn't it?", "naïve café — «über»", "a\ttab, a\r and a \0 byte", "word " * 3000)
 
 
 def plan(configuration: Configuration) -> dict[str, Any]:
@@ -171,7 +177,7 @@ def _train_all(
         )
         baseline = Result(record, [], probabilities, None)
         output.save_result(BASELINE, 0, baseline)
-    return _finish(configuration, corpus, output, run, results, baseline)
+    return _finish(configuration, corpus, output, run, results, baseline, kernels, reporter)
 
 
 def _finish(
@@ -181,19 +187,29 @@ def _finish(
     run: dict[str, Any],
     results: Results,
     baseline: Result,
+    kernels: dict[Architecture, str],
+    reporter: Reporter,
 ) -> dict[str, Any]:
     # A shard may hold nothing but diverged runs; whether an architecture is lost, the merging tells.
     if configuration.shard is None:
         require_finished(results)
-    savers: dict[str, Saver | None] = {}
+    savers: dict[str, dict[str, Saver]] = {}
+    predictors: dict[Architecture, Predictor] = {}
     for name, runs in results.items():
         best = best_seed(runs)
-        savers[str(name)] = None
+        savers[str(name)] = {}
         # Without weights here, the best seed's are those of the model that the finished run left.
         if best is not None and runs[best].weights is not None:
-            network = build_network(name, configuration.hyperparameters[name], best, corpus)
+            from job import export
+
+            hyper = configuration.hyperparameters[name]
+            network = build_network(name, hyper, best, corpus)
             network.set_weights(runs[best].weights)
-            savers[str(name)] = network.save
+            savers[str(name)] = {
+                "model.keras": network.save,
+                "saved_model": partial(export.save, network, hyper, corpus.words),
+            }
+            predictors[name] = Predictor(name, network, hyper, kernels[name], corpus.words)
     values = next(iter(configuration.hyperparameters.values()))
     places = parts(corpus, values)
     data = {
@@ -207,8 +223,22 @@ def _finish(
     }
     labels = corpus.labels[places[2]]
     metrics = compile_metrics(str(configuration.preset), data, run["device"], results, baseline, labels)
-    extra: dict[str, Any] = {"vocabulary.json": corpus.words}
+    hashes = np.sort(corpus.hashes[np.concatenate(places[:2])])
+    extra: dict[str, Any] = {VOCABULARY: corpus.words, TRAINING_HASHES: to_npy(hashes)}
     if configuration.preset is PresetName.seed:
-        extra["word_index.json"] = batches.used_word_index(corpus, np.concatenate(places), values.vocabulary_size)
-    output.finish(metrics, run, labels, savers, results, baseline, extra)
+        extra[WORD_INDEX] = batches.used_word_index(corpus, np.concatenate(places), values.vocabulary_size)
+
+    def verify() -> None:
+        """The exported models must give, in a process of their own, what the trained ones do."""
+        if predictors:
+            from job import export
+
+            # Not of the test part, which is for scores only.
+            chosen = (places[1] if len(places[1]) else places[0])[:_VERIFIED]
+            texts = [*(corpus.text(int(index)) for index in chosen), *_ODD_TEXTS]
+            folders = [output.folder / name / "saved_model" for name in predictors]
+            difference = export.verify(folders, texts, [each.probabilities(texts) for each in predictors.values()])
+            reporter.message(f"exported models loaded in a fresh process: {difference:.1e} from the trained ones at most")
+
+    output.finish(metrics, run, labels, savers, results, baseline, extra, verify)
     return metrics

@@ -50,7 +50,7 @@ class Position:
     seconds: float = 0.0
     history: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
-    """With the best validation loss; 0 where no epoch was finished."""
+    """Whose weights are kept: with the best validation loss, or the last one; 0 where no epoch was finished."""
     best_loss: float | None = None
     ended: bool = False
     diverged: str | None = None
@@ -134,7 +134,7 @@ class Training:
         return self.position.step == 0 and self.position.epoch == self.position.best_epoch + 1
 
     def run(self, on_step: Callable[[Position], None], on_epoch: Callable[[Epoch], None]) -> None:
-        """Trains to the end; the network is left with the weights of the epoch with the best validation loss, or of the last.
+        """Trains to the end; the network is left with the weights of the epoch with the best validation loss, or of the last, as `keep` says.
 
         Raises:
             DeviceMemoryError: A step needs more memory than the device has.
@@ -191,7 +191,7 @@ class Training:
             return None
         history, ended = [*position.history, epoch], position.epoch >= self._values.epochs
         best_epoch, best_loss = position.best_epoch, position.best_loss
-        if scores is None or best_loss is None or scores[0] < best_loss:
+        if self._values.keep == "last" or scores is None or best_loss is None or scores[0] < best_loss:
             self._best, best_epoch, best_loss = weights, position.epoch, scores[0] if scores else None
         elif self._values.patience and position.epoch - best_epoch >= self._values.patience:
             ended = True

@@ -77,6 +77,13 @@ def test_the_best_epoch_s_weights_are_kept_and_training_stops_after_patience() -
     np.testing.assert_array_equal(network.get_weights()[0], reference.get_weights()[0])
 
 
+def test_the_last_epoch_s_weights_are_kept_where_that_is_asked() -> None:
+    trained, network, _ = loop([0.6, 0.1, 0.5, 0.7], values=replace(VALUES, patience=0, keep="last"))
+    reference, last, _ = loop(None, values=VALUES)
+    assert (trained.best_epoch, reference.best_epoch) == (4, 4)
+    np.testing.assert_array_equal(network.get_weights()[0], last.get_weights()[0])
+
+
 def test_patience_zero_never_stops_early() -> None:
     trained, _, _ = loop([0.1, 0.2, 0.3, 0.4], values=replace(VALUES, patience=0))
     assert (len(trained.history), trained.best_epoch) == (4, 1)

@@ -61,11 +61,16 @@ def assemble(
         max_tokens: Longer reviews lose their beginning: the end decides.
         length: Pad to this many tokens; by default to the longest of the batch.
     """
-    reviews = [corpus.review(int(index))[-max_tokens:] for index in indices]
+    tokens = padded([corpus.review(int(index))[-max_tokens:] for index in indices], length)
+    return Batch(clip(tokens, vocabulary_size), corpus.labels[indices].astype(np.float32), indices)
+
+
+def padded(reviews: list[NDArray[np.int32]], length: int | None = None) -> NDArray[np.int32]:
+    """Reviews <int32>[tokens] as one <int32>[reviews, length], by default as long as the longest."""
     tokens = np.full((len(reviews), length or max(len(review) for review in reviews)), PAD, dtype=np.int32)
     for row, review in zip(tokens, reviews, strict=True):
         row[: len(review)] = review
-    return Batch(clip(tokens, vocabulary_size), corpus.labels[indices].astype(np.float32), indices)
+    return tokens
 
 
 def batches(

@@ -20,11 +20,11 @@ from job.data import embedded, keras_imdb, sources
 from job.data.download import checksum, fetch
 from job.data.encoding import ARRAYS, encode, encode_ranks, encode_texts
 from job.data.staging import staging_folder
-from job.data.tokens import Vocabulary
+from job.data.tokens import FIRST_WORD_ID
 from job.errors import DataError, InputOutputError, OutputError
 
 # Part of the cache's key: raise it when encoding changes.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +75,11 @@ class Corpus:
         """Token ids of one review."""
         return self.tokens[self.offsets[index] : self.offsets[index + 1]]
 
+    def text(self, index: int) -> str:
+        """The words of one review, as far as they are in the vocabulary, between spaces: what the networks see of it."""
+        ids = self.review(index)
+        return " ".join(self.words[number - FIRST_WORD_ID] for number in ids[ids >= FIRST_WORD_ID].tolist())
+
     def release(self) -> None:
         """Lets go of the mapped pages that were read, so that memory does not grow to the size of the file.
 
@@ -84,22 +89,25 @@ class Corpus:
             self.tokens.base.madvise(mmap.MADV_DONTNEED)
 
 
-def load(source: DataSource) -> Corpus:
+def load(source: DataSource, for_scoring: bool = False) -> Corpus:
     """Encodes a source, or maps what an earlier run encoded.
+
+    Args:
+        for_scoring: As of `encode`.
 
     Raises:
         DataError, MissingInputError, TemporaryError: As the source is.
     """
     name, path, rows = _open(source)
     try:
-        return _map(_fill(source, name, path, rows))
+        return _map(_fill(source, for_scoring, name, path, rows))
     except OutputError as error:
         # A cache that cannot be written is no reason not to train: it is only for speed.
         print(f"warning: {error}; the data are encoded for this run only", file=sys.stderr)
     try:
         with tempfile.TemporaryDirectory(prefix="sentiment-job-") as temporary:
             made = Path(temporary, "corpus")
-            encode(name, str(path or name), rows(), made)
+            encode(name, str(path or name), rows(), made, for_scoring)
             # What is mapped stays there for this process, though the files go.
             return _map(made)
     except OSError as error:
@@ -115,11 +123,11 @@ def fill(source: DataSource) -> Path:
         OutputError: The cache cannot be written.
         DataError, MissingInputError, TemporaryError: As the source is.
     """
-    return _fill(source, *_open(source))
+    return _fill(source, False, *_open(source))
 
 
-def _fill(source: DataSource, name: str, path: Path | None, rows: Any) -> Path:
-    key = hashlib.sha256(json.dumps([_VERSION, name, *_stamp(source, path)]).encode()).hexdigest()[:32]
+def _fill(source: DataSource, for_scoring: bool, name: str, path: Path | None, rows: Any) -> Path:
+    key = hashlib.sha256(json.dumps([_VERSION, for_scoring, name, *_stamp(source, path)]).encode()).hexdigest()[:32]
     folder = source.cache / "encoded" / key
     if _damage(folder) is None:
         return folder
@@ -133,7 +141,7 @@ def _fill(source: DataSource, name: str, path: Path | None, rows: Any) -> Path:
             shutil.rmtree(folder, ignore_errors=True)
         made = staging / "corpus"
         try:
-            encode(name, str(path or name), rows(), made)
+            encode(name, str(path or name), rows(), made, for_scoring)
             folder.parent.mkdir(exist_ok=True)
             os.replace(made, folder)
         except OSError as error:
@@ -239,8 +247,3 @@ def _map(folder: Path) -> Corpus:
         return corpus
     except (OSError, EOFError, ValueError, TypeError, IndexError) as error:
         raise DataError(f"{folder}: this encoded data set is damaged ({error})") from None
-
-
-def vocabulary(corpus: Corpus) -> Vocabulary:
-    """The corpus's vocabulary."""
-    return Vocabulary(corpus.words)

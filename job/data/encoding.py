@@ -78,13 +78,14 @@ def encode_texts(name: str, rows: Iterable[sources.Row]) -> tuple[Iterator[_Enco
     return reviews(), finish
 
 
-def encode(name: str, shown: str, source: tuple[Iterator[_Encoded], Any], folder: Path) -> None:
+def encode(name: str, shown: str, source: tuple[Iterator[_Encoded], Any], folder: Path, for_scoring: bool = False) -> None:
     """Encodes into a new folder: the arrays of a `Corpus`, its vocabulary, and corpus.json, durably.
 
     Args:
         name: Of the corpus.
         shown: Names it in errors.
         source: From `encode_texts` or `encode_ranks`.
+        for_scoring: Nothing is to be learned from it: its words are those of all parts, and a part may hold one class.
 
     Raises:
         DataError: There are no reviews, or a part does not hold both classes.
@@ -102,7 +103,7 @@ def encode(name: str, shown: str, source: tuple[Iterator[_Encoded], Any], folder
                 own_test_part = False
                 part = "test" if review.hash / 2**64 < _TEST_SHARE else "train"
             ids = np.asarray(review.ids, dtype=np.int32)
-            if part == "train" and len(ids):
+            if (part == "train" or for_scoring) and len(ids):
                 if ids.max() >= len(counts):
                     counts = np.pad(counts, (0, max(1024, int(ids.max()) + 1, 2 * len(counts)) - len(counts)))
                 np.add.at(counts, ids, 1)
@@ -117,7 +118,7 @@ def encode(name: str, shown: str, source: tuple[Iterator[_Encoded], Any], folder
     values = np.array(classes, dtype=np.int8)[np.frombuffer(labels, np.int8)]
     sides = np.frombuffer(parts, np.int8)
     for number, side in enumerate(("training", "test")):
-        if len(set(values[sides == number].tolist())) < 2:
+        if not for_scoring and len(set(values[sides == number].tolist())) < 2:
             raise DataError(
                 f"{shown}: the {side} part ({int((sides == number).sum())} of {len(values)} reviews) does not hold both classes; more reviews are needed"
             )

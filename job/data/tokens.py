@@ -35,12 +35,11 @@ class Vocabulary:
     """Words by rank; `words[0]` is the most frequent and has id 4."""
 
     def __init__(self, words: Sequence[str]) -> None:
-        self.words = list(words)
-        self._ids = {word: rank for rank, word in enumerate(self.words, FIRST_WORD_ID)}
+        self.ids = {word: rank for rank, word in enumerate(words, FIRST_WORD_ID)}
 
     def encode(self, text: str, size: int) -> NDArray[np.int32]:
         """Token ids of a text, the start token first: <int32>[tokens]. Ids from `size` on become the unknown token."""
-        ids = [self._ids.get(word, UNKNOWN) for word in tokenize(text)]
+        ids = [self.ids.get(word, UNKNOWN) for word in tokenize(text)]
         return clip(np.array([START, *ids], dtype=np.int32), size)
 
 

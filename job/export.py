@@ -1,0 +1,115 @@
+"""The SavedModel: a text in, a probability out, with tokenizer and vocabulary inside. Needs TensorFlow alone, and no GPU."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from job import models
+from job.data.tokens import FIRST_WORD_ID, SEPARATORS
+from job.errors import JobError
+from job.presets import PAD, START, UNKNOWN, Hyperparameters
+
+_TOLERANCE = 1e-5
+_SECONDS = 600
+# Loads each model as a server would, in a process that knows nothing of this package, and asks it for the texts.
+_ASK = """
+import json, sys
+import tensorflow as tf
+asked = json.load(sys.stdin)
+answers = []
+for folder in asked["folders"]:
+    serve = tf.saved_model.load(folder).signatures["serving_default"]
+    answers.append([float(serve(text=tf.constant([text]))["probability"][0]) for text in asked["texts"]])
+print(json.dumps(answers))
+"""
+
+
+class TextModel(tf.Module):
+    """A network behind the tokenizer of job/data/tokens.py, in TensorFlow's own operations.
+
+    Args:
+        words: The vocabulary by rank.
+    """
+
+    def __init__(self, network: keras.Model, values: Hyperparameters, words: list[str]) -> None:
+        super().__init__()
+        self._network, self._values = network, values
+        known = words[: values.vocabulary_size - FIRST_WORD_ID]
+        ids = tf.range(FIRST_WORD_ID, FIRST_WORD_ID + len(known))
+        entries = tf.lookup.KeyValueTensorInitializer(tf.constant(known, tf.string), ids)
+        self._ids = tf.lookup.StaticHashTable(entries, UNKNOWN)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
+    def serve(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """From <string>[batch], UTF-8, to `probability` <float32>[batch] of being positive."""
+        inputs = models.as_input(self._values, self.encode(text))
+        return {"probability": self._network(inputs, training=False)[:, 0]}
+
+    def encode(self, text: tf.Tensor) -> tf.Tensor:
+        """Token ids <int32>[batch, length] of <string>[batch], padded at the end."""
+        values = self._values
+        # Without an encoding, TensorFlow lowers ASCII letters and no others: as Keras's IMDB data are made.
+        spaced = tf.strings.regex_replace(tf.strings.lower(text), _separators(), " ")
+        words = tf.strings.split(spaced, sep=" ")
+        words = tf.ragged.boolean_mask(words, words != "")
+        ids = words.with_flat_values(self._ids.lookup(words.flat_values))
+        ids = tf.concat([tf.fill([ids.nrows(), 1], START), ids], axis=1)
+        # A review's last tokens are read.
+        ids = ids[:, -values.max_tokens :]
+        length = None if values.embedding_size else values.max_tokens
+        return ids.to_tensor(PAD, shape=[None, length])
+
+
+def _separators() -> str:
+    return "[" + "".join("\\" + letter if letter.isprintable() else letter for letter in SEPARATORS) + "]"
+
+
+def save(network: keras.Model, values: Hyperparameters, words: list[str], folder: Path) -> None:
+    """Writes a SavedModel, with `serving_default` as its signature, to a folder."""
+    model = TextModel(network, values, words)
+    tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
+
+
+def verify(folders: list[Path], texts: list[str], expected: list[NDArray[np.float32]]) -> float:
+    """Loads SavedModels in a fresh process without a GPU; the largest difference from the trained networks' probabilities.
+
+    Args:
+        expected: For each folder the probabilities <float32>[texts] that the trained network gave.
+
+    Raises:
+        JobError: A model cannot be loaded there or computes something else, which is a defect.
+    """
+    asked = json.dumps({"folders": [str(folder.resolve()) for folder in folders], "texts": texts})
+    # Not this package's folder, which could be found where Python was started.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", _ASK],
+        input=asked,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        cwd=folders[0],
+        env=environment | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    try:
+        answers: list[Any] = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        last = " ".join((done.stderr.strip().splitlines() or ["no message"])[-1].split())[:300]
+        raise JobError(f"{folders[0]}: the exported model cannot be loaded in a fresh process ({last})") from None
+    worst = 0.0
+    for folder, got, wanted in zip(folders, answers, expected, strict=True):
+        difference = float(np.max(np.abs(np.asarray(got) - wanted)))
+        if not difference <= _TOLERANCE:
+            raise JobError(
+                f"{folder}: the exported model differs from the trained one by {difference:.2g}; at most {_TOLERANCE} is rounding"
+            )
+        worst = max(worst, difference)
+    return worst
