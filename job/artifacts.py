@@ -154,9 +154,18 @@ class Output:
         """Removes a run's files, metrics.json first; other files in the folder stay."""
         self._guard()
         with atomic.explained(self.folder):
-            for name in ("metrics.json", "run.json", "predictions.csv", VOCABULARY, WORD_INDEX, TRAINING_HASHES):
+            for name in (
+                "metrics.json",
+                "run.json",
+                "predictions.csv",
+                VOCABULARY,
+                WORD_INDEX,
+                TRAINING_HASHES,
+                "examples.json",
+                "report.html",
+            ):
                 (self.folder / name).unlink(missing_ok=True)
-            for name in ("rnn", "lstm", "checkpoints"):
+            for name in ("rnn", "lstm", "tensorboard", "checkpoints"):
                 if (self.folder / name).is_dir():
                     shutil.rmtree(self.folder / name)
 
@@ -190,7 +199,7 @@ class Output:
         metrics: dict[str, Any],
         run: dict[str, Any],
         labels: NDArray[np.int8],
-        savers: Mapping[str, Mapping[str, Saver]],
+        savers: Mapping[str, Saver],
         results: Mapping[Any, Mapping[int, Result]],
         baseline: Result,
         extra: dict[str, Any],
@@ -200,7 +209,7 @@ class Output:
 
         Args:
             labels: <int8>[test reviews]
-            savers: For each architecture what saves its model's files and folders, by name; none where they are already there.
+            savers: What libraries write by themselves, by the name of the file or folder; none for what is already there.
             results: By architecture and seed.
             baseline: Its predictions stand beside the networks', as architecture `baseline` and seed 0.
             extra: JSON values, or bytes, of files beside metrics.json, by name.
@@ -216,13 +225,14 @@ class Output:
             self._write(name, content)
             files.append(name)
 
-        for architecture, its_savers in savers.items():
+        for architecture in results:
             rows = [row for seed in sorted(results[architecture]) for row in results[architecture][seed].history]
             columns = list(rows[0]) if rows else ["seed", "epoch"]
             add(f"{architecture}/history.csv", to_csv(columns, rows))
-            for name, saver in its_savers.items():
-                self._save_model(f"{architecture}/{name}", saver)
-            files += self._files(f"{architecture}/model.keras") + self._files(f"{architecture}/saved_model")
+        for name, saver in savers.items():
+            self._save(name, saver)
+        kept = [f"{architecture}/{name}" for architecture in results for name in ("model.keras", "saved_model")]
+        files += [file for name in (*kept, "tensorboard") for file in self._files(name)]
         trainings = ((str(name), seed, runs[seed].probabilities) for name, runs in results.items() for seed in sorted(runs))
         linear = ("baseline", 0, baseline.probabilities)
         add("predictions.csv", predictions.lines(labels, itertools.chain(trainings, [linear])))
@@ -236,13 +246,24 @@ class Output:
         self._write("metrics.json", content)
         self.sweep()
 
+    def write_file(self, name: str, content: bytes) -> None:
+        """Writes a file that is no part of the run."""
+        self._write(name, content)
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Replaces a file of a finished run, and its hash in run.json."""
+        run = self.read_json("run.json")
+        assert run is not None
+        self._write(name, content)
+        self.write_run(run | {"files": run["files"] | {name: hashlib.sha256(content).hexdigest()}})
+
     def _files(self, name: str) -> list[str]:
         """What lies under this name: the file, or the files in the folder; none where there is nothing."""
         path = self.folder / name
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
         return [each.relative_to(self.folder).as_posix() for each in found if each.is_file()]
 
-    def _save_model(self, name: str, saver: Saver) -> None:
+    def _save(self, name: str, saver: Saver) -> None:
         """Keras and TensorFlow write by themselves: under a temporary name, which is then renamed."""
         path = self.folder / name
         # Keras insists on the ending.

@@ -200,6 +200,16 @@ def merge(
 
 
 @app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs' output folders.")],
+) -> None:
+    """Write a run's HTML report again, or one that compares several runs into the first one's folder."""
+    from job import report as reports
+
+    typer.echo(str(reports.rewrite(runs)))
+
+
+@app.command()
 def validate(run: options.Run) -> None:
     """Check a run's metrics.json against its schema, and every file against its hash."""
     from job import validation

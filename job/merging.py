@@ -5,13 +5,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from job import results as compiled
 from job.artifacts import TRAINING_HASHES, VOCABULARY, WORD_INDEX, Output, Saver
 from job.config import fingerprint, shard_folder
 from job.errors import ConfigurationError, MissingInputError, TemporaryError
+from job.examples import EXAMPLES, choose
 from job.presets import Architecture
 from job.progress import Reporter
-from job.results import Results, best_seed, compile_metrics, require_finished
+from job.report import REPORT, Run, render
+from job.results import BASELINE, Results, best_seed, compile_metrics, require_finished
 from job.validation import validate
 
 _POLL_SECONDS = 1.0
@@ -137,12 +141,15 @@ def _belong_together(shards: list[_Shard]) -> None:
 
 def _write(output: Output, shards: list[_Shard], results: Results) -> dict[str, Any]:
     first = shards[0]
-    savers: dict[str, dict[str, Saver]] = {}
+    savers: dict[str, Saver] = {}
     for name, runs in results.items():
         best = best_seed(runs)
         source = next(shard for shard in shards if best in shard.results.get(name, {}))
         made = source.output.folder / name
-        savers[str(name)] = {each: _copier(made / each) for each in ("model.keras", "saved_model") if (made / each).exists()}
+        savers |= {
+            f"{name}/{each}": _copier([made / each]) for each in ("model.keras", "saved_model") if (made / each).exists()
+        }
+    savers["tensorboard"] = _copier([shard.output.folder / "tensorboard" for shard in shards])
     labels = first.output.read_labels()
     kinds = (first.metrics["preset"], first.metrics["data"], first.metrics["device"])
     metrics = compile_metrics(*kinds, results, first.baseline, labels)
@@ -161,17 +168,41 @@ def _write(output: Output, shards: list[_Shard], results: Results) -> dict[str, 
     for file in (VOCABULARY, WORD_INDEX, TRAINING_HASHES):
         if (first.output.folder / file).exists():
             extra[file] = (first.output.folder / file).read_bytes()
+    chosen = [shard.output.read_json(EXAMPLES) or {} for shard in shards]
+    texts = {number: text for each in chosen for number, text in each["texts"].items()}
+    predictions = {(str(name), seed): result.probabilities for name, runs in results.items() for seed, result in runs.items()}
+    predictions = {key: array for key, array in predictions.items() if len(array)}
+    # Of the reviews' texts there are those that the shards chose.
+    known = choose(labels, predictions, lambda number: texts.get(str(number)), np.array(chosen[0]["lengths"]))
+    extra[EXAMPLES] = known
+    extra[REPORT] = render(
+        Run(
+            name=output.folder.resolve().name,
+            metrics=metrics,
+            record=run,
+            histories={
+                str(name): {seed: result.history for seed, result in runs.items() if result.history}
+                for name, runs in results.items()
+            },
+            predictions=predictions | {(BASELINE, 0): first.baseline.probabilities},
+            labels=labels,
+            examples=known,
+        )
+    )
     output.write_run(run | {"state": "merging", "files": None})
     output.finish(metrics, run, labels, savers, results, first.baseline, extra)
     return metrics
 
 
-def _copier(source: Path) -> Saver:
+def _copier(sources: list[Path]) -> Saver:
+    """Copies a file, or folders into one."""
+
     def copy(path: Path) -> None:
-        if source.is_dir():
-            shutil.copytree(source, path)
-        else:
-            shutil.copyfile(source, path)
+        for source in sources:
+            if source.is_dir():
+                shutil.copytree(source, path, dirs_exist_ok=True)
+            else:
+                shutil.copyfile(source, path)
 
     return copy
 

@@ -3,6 +3,7 @@
 import datetime
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 import job
 from job import baseline as linear
 from job import device as devices
-from job import environment, provenance
+from job import environment, examples, provenance, report
 from job.artifacts import TRAINING_HASHES, VOCABULARY, WORD_INDEX, Output, Result, Saver, to_npy
 from job.config import Configuration, fingerprint
 from job.data import batches
@@ -180,6 +181,12 @@ def _train_all(
     return _finish(configuration, corpus, output, run, results, baseline, kernels, reporter)
 
 
+def _write_events(histories: dict[str, list[dict[str, Any]]], folder: Path) -> None:
+    from job import tensorboard
+
+    tensorboard.write(histories, folder)
+
+
 def _finish(
     configuration: Configuration,
     corpus: Corpus,
@@ -193,11 +200,10 @@ def _finish(
     # A shard may hold nothing but diverged runs; whether an architecture is lost, the merging tells.
     if configuration.shard is None:
         require_finished(results)
-    savers: dict[str, dict[str, Saver]] = {}
+    savers: dict[str, Saver] = {}
     predictors: dict[Architecture, Predictor] = {}
     for name, runs in results.items():
         best = best_seed(runs)
-        savers[str(name)] = {}
         # Without weights here, the best seed's are those of the model that the finished run left.
         if best is not None and runs[best].weights is not None:
             from job import export
@@ -205,10 +211,8 @@ def _finish(
             hyper = configuration.hyperparameters[name]
             network = build_network(name, hyper, best, corpus)
             network.set_weights(runs[best].weights)
-            savers[str(name)] = {
-                "model.keras": network.save,
-                "saved_model": partial(export.save, network, hyper, corpus.words),
-            }
+            savers[f"{name}/model.keras"] = network.save
+            savers[f"{name}/saved_model"] = partial(export.save, network, hyper, corpus.words)
             predictors[name] = Predictor(name, network, hyper, kernels[name], corpus.words)
     values = next(iter(configuration.hyperparameters.values()))
     places = parts(corpus, values)
@@ -223,8 +227,31 @@ def _finish(
     }
     labels = corpus.labels[places[2]]
     metrics = compile_metrics(str(configuration.preset), data, run["device"], results, baseline, labels)
+    histories = {str(name): {seed: runs[seed].history for seed in sorted(runs)} for name, runs in results.items()}
+    named = {f"{name}/seed-{seed}": rows for name, runs in histories.items() for seed, rows in runs.items()}
+    savers["tensorboard"] = partial(_write_events, named)
+    predictions = {
+        (str(name), seed): runs[seed].probabilities
+        for name, runs in results.items()
+        for seed in sorted(runs)
+        if len(runs[seed].probabilities)
+    }
+    lengths = corpus.lengths[places[2]]
+    chosen = examples.choose(labels, predictions, lambda number: corpus.text(int(places[2][number])), lengths)
+    page = report.render(
+        report.Run(
+            name=output.folder.resolve().name,
+            metrics=metrics,
+            record=run,
+            histories=histories,
+            predictions=predictions | {(BASELINE, 0): baseline.probabilities},
+            labels=labels,
+            examples=chosen,
+        )
+    )
     hashes = np.sort(corpus.hashes[np.concatenate(places[:2])])
     extra: dict[str, Any] = {VOCABULARY: corpus.words, TRAINING_HASHES: to_npy(hashes)}
+    extra |= {examples.EXAMPLES: chosen, report.REPORT: page}
     if configuration.preset is PresetName.seed:
         extra[WORD_INDEX] = batches.used_word_index(corpus, np.concatenate(places), values.vocabulary_size)
 

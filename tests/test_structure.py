@@ -34,6 +34,7 @@ ALLOWED = {
         "job.run",
         "job.merging",
         "job.prediction",
+        "job.report",
         "job.progress",
         "job.device",
         "job.artifacts",
@@ -52,8 +53,11 @@ ALLOWED = {
         "job.baseline",
         "job.device",
         "job.data",
+        "job.examples",
         "job.export",
         "job.prediction",
+        "job.report",
+        "job.tensorboard",
         "job.results",
         "job.trial",
         "job.artifacts",
@@ -62,7 +66,11 @@ ALLOWED = {
     "job.export": {"job.data", "job.models"},
     "job.prediction": {"job.validation", "job.artifacts", "job.data", "job.device", "job.evaluation", "job.models"},
     "job.assessment": {"job.artifacts", "job.comparison", "job.data", "job.evaluation", "job.prediction"},
-    "job.merging": {"job.validation", "job.artifacts", "job.progress", "job.results", "job"},
+    "job.examples": set(),
+    "job.plots": set(),
+    "job.tensorboard": set(),
+    "job.report": {"job.artifacts", "job.comparison", "job.examples", "job.plots", "job.results", "job.validation"},
+    "job.merging": {"job.examples", "job.report", "job.validation", "job.artifacts", "job.progress", "job.results", "job"},
     "job.baseline": {"job.data", "job.evaluation"},
     "job.comparison": set(),
     "job.results": {"job.validation", "job.artifacts", "job.comparison", "job.evaluation", "job.schema", "job"},
@@ -91,7 +99,7 @@ ALLOWED = {
     "job.progress": set(),
     "job.data": {"job.atomic", "job.data", "job.lock"},
 }
-COMPUTING = {"job.export", "job.feed", "job.kernels", "job.models", "job.probe", "job.training"}
+COMPUTING = {"job.export", "job.feed", "job.kernels", "job.models", "job.probe", "job.tensorboard", "job.training"}
 MODULES = sorted((ROOT / "job").rglob("*.py"))
 
 
