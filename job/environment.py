@@ -37,6 +37,8 @@ def prepared(output: Path | None, cache: Path | None) -> Iterator[None]:
         with contextlib.suppress(OSError):
             # Keras reads keras.json there, in which a user may have chosen another precision.
             os.environ["KERAS_HOME"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-"))
+            # And Matplotlib there matplotlibrc and a cache of fonts.
+            os.environ["MPLCONFIGDIR"] = os.environ["KERAS_HOME"]
         if not os.access(os.path.expanduser("~"), os.W_OK):
             os.environ["HOME"] = str(temporary)
             kept = cache if cache and os.access(cache, os.W_OK) else temporary

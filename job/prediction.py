@@ -92,7 +92,7 @@ def _trained(folder: Path) -> list[Architecture]:
 
 
 def _load(folder: Path, architecture: Architecture) -> Predictor:
-    from job import device, models
+    from job import device
     from job.config import DeviceChoice
 
     run = Output(folder).read_json("run.json")
@@ -105,6 +105,8 @@ def _load(folder: Path, architecture: Architecture) -> Predictor:
         ) from None
     # A model is small and a text short: a GPU would cost more to start than it saves.
     kernel = device.kernel(device.select(DeviceChoice.cpu, False), architecture, values)
+    from job import models  # not before TensorFlow is set up
+
     network = models.load(folder / architecture / "model.keras")
     return Predictor(architecture, network, values, kernel, Output(folder).read_words())
 

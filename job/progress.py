@@ -199,7 +199,7 @@ def print_assessment(found: dict[str, Any]) -> None:
         )
     table = Table("network", "reviews", "accuracy", "AUC", "loss", "F1", "Brier score", title="with 95 % intervals")
     for name, entry in found["models"].items():
-        for what, each in ((name, entry["all"]), (f"{name}, not trained on", entry["not_trained_on"])):
+        for what, each in ((name, entry["all"]), (f"{name}, new texts", entry["not_trained_on"])):
             if each:
                 cells = [_with_interval(each, key) for key in ("accuracy", "auc", "loss", "f1", "brier")]
                 table.add_row(what, f"{each['reviews']:,}", *cells)

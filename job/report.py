@@ -1,7 +1,7 @@
 """report.html: one page, complete in itself, that says what a run found, the verdict first; or compares several runs."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from job import examples, plots
 from job.artifacts import Output
 from job.comparison import Answers, compare, verdict
+from job.config import DEFAULT_DISTANCE
 from job.errors import MissingInputError
-from job.presets import Architecture
+from job.presets import PRESETS, Architecture, PresetName
 from job.results import BASELINE
 from job.validation import validate
 
@@ -253,15 +254,24 @@ def _examples(run: Run) -> list[dict[str, Any]]:
 
 
 def _command(configuration: dict[str, Any]) -> str:
-    architectures = list(configuration["hyperparameters"])
-    words = [
-        "sentiment-job train",
-        f"--preset {configuration['preset']}",
-        f"--data {configuration['data']}",
-        f"--seeds {configuration['seeds']}",
+    """The command that makes this run again: its preset, and what differs from it."""
+    values = {Architecture(name): each for name, each in configuration["hyperparameters"].items()}
+    words = ["sentiment-job train", f"--preset {configuration['preset']}", f"--data {configuration['data']}"]
+    words += [
+        f"--{key.replace('_', '-')} {configuration[key]}" for key in ("text_column", "label_column") if configuration[key]
     ]
-    if len(architectures) < len(Architecture):
-        words += [f"--architecture {name}" for name in architectures]
+    if configuration["distance"] not in (None, DEFAULT_DISTANCE):
+        words.append(f"--distance {configuration['distance']}")
+    words.append(f"--seeds {configuration['seeds']}")
+    if len(values) < len(Architecture):
+        words += [f"--architecture {name}" for name in values]
+    for key in ("epochs", "batch_size", "units", "vocabulary_size", "max_tokens", "learning_rate"):
+        changed = {
+            each[key]
+            for name, each in values.items()
+            if each[key] != asdict(PRESETS[PresetName(configuration["preset"])][name])[key]
+        }
+        words += [f"--{key.replace('_', '-')} {value}" for value in changed]
     return " ".join(words)
 
 

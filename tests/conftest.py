@@ -19,6 +19,7 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 ROOT = Path(__file__).parents[1]
+SMALL = ("--epochs", "1", "--units", "8", "--batch-size", "256", "--device", "cpu")
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -47,6 +48,17 @@ def command(shared_cache: Path) -> Command:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def finished(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The end-to-end run: the real command, small, both networks, two seeds."""
+    output = tmp_path_factory.mktemp("run") / "output"
+    done = command("train", "--preset", "quickstart", "--output", output, "--seeds", "2", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert "test accuracy" in done.stdout
+    assert len([line for line in done.stderr.splitlines() if "epoch 1/1" in line]) == 4
+    return output
 
 
 def rows(count: int = 40) -> list[tuple[str, str]]:

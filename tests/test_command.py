@@ -14,20 +14,7 @@ import numpy as np
 import pytest
 
 from job.presets import Architecture, PresetName
-from tests.conftest import ROOT, Command, rows, table, write_imdb
-
-SMALL = ("--epochs", "1", "--units", "8", "--batch-size", "256", "--device", "cpu")
-
-
-@pytest.fixture(scope="module")
-def finished(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The end-to-end run: the real command, small, both networks, two seeds."""
-    output = tmp_path_factory.mktemp("run") / "output"
-    done = command("train", "--preset", "quickstart", "--output", output, "--seeds", "2", *SMALL)
-    assert done.returncode == 0, done.stderr
-    assert "test accuracy" in done.stdout
-    assert len([line for line in done.stderr.splitlines() if "epoch 1/1" in line]) == 4
-    return output
+from tests.conftest import ROOT, SMALL, Command, rows, table, write_imdb
 
 
 def read(path: Path) -> Any:

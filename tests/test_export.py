@@ -1,0 +1,97 @@
+"""The SavedModel: its tokenizer is the package's, and what it computes is what was trained."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from job.data.tokens import SEPARATORS, Vocabulary
+from job.errors import JobError
+from job.presets import PRESETS, Architecture, PresetName
+from tests.conftest import Command
+
+tf = pytest.importorskip("tensorflow")
+
+from job import device, export  # noqa: E402 (TensorFlow is there only now)
+from tests import test_models  # noqa: E402
+
+# As the job does, before the first operation.
+device.prepare_tensorflow()
+
+WORDS = ["the", "film", "it's", "é", "É", "a\u00a0b", "good"]
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    values = test_models.tiny(Architecture.rnn, vocabulary_size=10, max_tokens=6)
+    return export.TextModel(test_models.build(Architecture.rnn, values), values, WORDS)
+
+
+def ids(model: Any, texts: list[str]) -> list[list[int]]:
+    rows = model.encode(tf.constant(texts, tf.string)).numpy()
+    return [row[row != 0].tolist() for row in rows]
+
+
+def expected(texts: list[str]) -> list[list[int]]:
+    return [Vocabulary(WORDS).encode(text, 10)[-6:].tolist() for text in texts]
+
+
+def test_tokens_are_those_of_training(model: Any) -> None:
+    texts = ["", "The FILM!!! (it's) good", "é É", "a\u00a0b a b", "\r\n\tthe\x00", "the " * 9, "[the]\\film-good^"]
+    assert ids(model, texts) == expected(texts)
+    assert ids(model, ["the film"]) == [[1, 4, 5]]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.text(st.one_of(st.sampled_from("theflmgodis'ÉéTHE \x0b\r\u2028" + SEPARATORS), st.characters(exclude_categories=["Cs"]))), min_size=1, max_size=4))  # fmt: skip
+def test_tokens_are_those_of_training_whatever_the_text(model: Any, texts: list[str]) -> None:
+    assert ids(model, texts) == expected(texts)
+
+
+@pytest.mark.parametrize("preset", [PresetName.standard, PresetName.quickstart, PresetName.seed])
+def test_an_exported_model_agrees_in_a_process_without_this_package(preset: PresetName, tmp_path: Path) -> None:
+    from job.prediction import Predictor
+
+    values = replace(PRESETS[preset][Architecture.lstm], vocabulary_size=10, units=3)
+    values = values if preset is PresetName.seed else test_models.tiny(Architecture.lstm, preset, vocabulary_size=10)
+    network = test_models.build(Architecture.lstm, values)
+    export.save(network, values, WORDS, tmp_path / "saved_model")
+    texts = ["", "The film, it's GOOD", "good " * 500]
+    kernel = "while_loop" if preset is PresetName.seed else "xla"
+    trained = Predictor(Architecture.lstm, network, values, kernel, WORDS).probabilities(texts)
+    assert export.verify([tmp_path / "saved_model"], texts, [trained]) < 1e-5
+    with pytest.raises(JobError, match=r"saved_model: the exported model differs from the trained one by 0\.001"):
+        export.verify([tmp_path / "saved_model"], texts, [trained + np.float32(0.001)])
+    (tmp_path / "saved_model" / "saved_model.pb").write_bytes(b"damaged")
+    with pytest.raises(JobError, match="cannot be loaded in a fresh process") as caught:
+        export.verify([tmp_path / "saved_model"], texts, [trained])
+    assert caught.value.exit_code == 1
+
+
+def test_the_run_s_saved_model_is_served_as_the_readme_says(command: Command, finished: Path) -> None:
+    """Its five lines, in a process that has TensorFlow and not this package; the answers are those of `predict`."""
+    script = """
+import json, sys
+import tensorflow as tf
+assert "job" not in sys.modules
+model = tf.saved_model.load(sys.argv[1])
+texts = json.loads(sys.argv[2])
+answer = model.signatures["serving_default"](text=tf.constant(texts))
+print(json.dumps([float(each) for each in answer["probability"]]))
+"""
+    texts = ["take my words as they stand the film was superb", "", "Ünïcode, punctuation!"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(finished / "lstm" / "saved_model"), json.dumps(texts)],
+        capture_output=True, text=True, timeout=120, cwd=finished.parent,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    predicted = command("predict", finished, "--architecture", "lstm", "--json", *texts)
+    expected = [json.loads(line)["probability"] for line in predicted.stdout.splitlines()]
+    np.testing.assert_allclose(json.loads(done.stdout), expected, rtol=0, atol=1e-5)

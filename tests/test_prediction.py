@@ -1,0 +1,157 @@
+"""Texts in, judgements out: one line for each, in order, whatever the texts hold."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from job import prediction
+from job.errors import InputOutputError
+from tests.conftest import ROOT, Command
+
+
+def lines(content: bytes) -> list[str]:
+    return [line for piece in prediction.pieces(io.BytesIO(content), "x") for line in piece]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", []),
+        (b"\n", [""]),
+        (b"a\n\nb", ["a", "", "b"]),
+        (b"a\r\nb\r\n", ["a", "b"]),
+        (b"a\x0bb\x00\x1b[31m\n", ["a\x0bb\x00\x1b[31m"]),
+        ("é\u2028è\x85\n".encode(), ["é\u2028è\x85"]),
+        (b"\xef\xbb\xbffirst\nsecond", ["first", "second"]),
+        (b"caf\xe9 \x80\n", ["café €"]),
+        ("good\nschön\n".encode("utf-16"), ["good", "schön"]),
+        ("Ċ good".encode("utf-16-be").join([b"\xfe\xff", b""]), ["Ċ good"]),
+    ],
+)
+def test_a_line_is_what_a_newline_ends_in_whatever_encoding(content: bytes, expected: list[str]) -> None:
+    assert lines(content) == expected
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"])), max_size=40))
+def test_every_line_comes_out_once_and_in_order(texts: list[str]) -> None:
+    content = "".join(f"{text}\n" for text in texts).encode()
+    assert lines(content) == [text.removeprefix("\ufeff") if not number else text for number, text in enumerate(texts)]
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_are_refused(content: bytes) -> None:
+    if not content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        assert len(lines(content)) == content.count(b"\n") + (content[-1:] not in (b"\n", b""))
+    assert all(isinstance(line, str) for line in lines(content))
+
+
+def test_who_types_is_answered_before_the_next_line() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as stream:
+        found = prediction.pieces(stream, "x")
+        os.write(writing, b"one\n")
+        assert next(found) == ["one"]
+        os.write(writing, b"two\nthree\n")
+        time.sleep(0.1)
+        assert next(found) == ["two", "three"]
+        os.close(writing)
+        assert list(found) == []
+
+
+def test_a_failing_stream_is_told() -> None:
+    class Broken(io.BytesIO):
+        def readline(self, size: int | None = -1) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(InputOutputError, match=r"list\.txt: reading failed"):
+        list(prediction.pieces(cast(IO[bytes], Broken()), "list.txt"))
+
+
+def answers(done: "subprocess.CompletedProcess[str]") -> list[tuple[float, str]]:
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    return [(float(probability), label) for probability, label in rows]
+
+
+def test_predict_answers_each_text_as_training_scored_it(command: Command, finished: Path) -> None:
+    """The run's own test reviews again, as texts: their probabilities are those of predictions.csv."""
+    from job.config import resolve
+    from job.data import corpus
+    from job.presets import PresetName
+
+    # Made here: the corpus is the same bytes wherever it is made.
+    data = corpus.load(resolve(output=Path(), cache=finished.parent / "cache", preset=PresetName.quickstart).source)
+    indices = data.part("test")[:300]
+    texts = [data.text(int(index)) for index in indices]
+    metrics = json.loads((finished / "metrics.json").read_text())
+    rows = [line.split(",") for line in (finished / "predictions.csv").read_text().splitlines()]
+    listed = finished.parent / "texts.txt"
+    listed.write_text("\n".join(texts) + "\n")
+    for name in ("rnn", "lstm"):
+        best = str(metrics["architectures"][name]["best_seed"])
+        expected = [float(row[4]) for row in rows if row[:2] == [name, best]][:300]
+        found = answers(command("predict", finished, "--file", listed, "--architecture", name))
+        np.testing.assert_allclose([probability for probability, _ in found], expected, rtol=0, atol=2e-6)
+        assert all(label == ("positive" if probability > 0.5 else "negative") for probability, label in found)
+
+
+def test_predict_takes_arguments_empty_and_enormous_ones_too(command: Command, finished: Path) -> None:
+    texts = ["", " ", "the film was good", "word " * 20_000, "naïve \x1b[31m café"]
+    done = command("predict", finished, "--json", *texts)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["index"] for each in found] == [0, 1, 2, 3, 4]
+    assert found[0]["probability"] == pytest.approx(found[1]["probability"], abs=1e-6)
+    metrics = json.loads((finished / "metrics.json").read_text())["architectures"]
+
+    def loss(name: str) -> float:
+        return metrics[name]["runs"][metrics[name]["best_seed"]]["validation"]["loss"]  # type: ignore[no-any-return]
+
+    assert {each["architecture"] for each in found} == {min(("rnn", "lstm"), key=loss)}
+
+
+def test_predict_reads_standard_input_while_it_is_written(finished: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "job", "predict", str(finished), "--file", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for text in (b"one\n", b"caf\xe9\n"):
+            process.stdin.write(text)
+            process.stdin.flush()
+            assert process.stdout.readline().endswith((b"\tpositive\n", b"\tnegative\n"))
+        process.stdin.close()
+        assert process.stdout.read() == b""
+        assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("nowhere", "text"), 66, "nowhere: no such folder"),
+        (("RUN",), 2, "give texts as arguments, or name a file"),
+        (("RUN", "text", "--file", "-"), 2, "give texts as arguments, or name a file"),
+        (("RUN", "--file", "missing.txt"), 66, "missing.txt: cannot be read"),
+    ],
+)
+def test_what_cannot_be_predicted_is_told(
+    command: Command, finished: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    done: Any = command("predict", *(finished if each == "RUN" else each for each in arguments))
+    assert done.returncode == code
+    assert message in " ".join(done.stderr.replace("│", " ").split())

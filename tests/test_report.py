@@ -1,0 +1,158 @@
+"""The report in a real browser: nothing leaves the page, hostile text stays text, and who cannot see it can read it."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from job import examples, report
+from tests.conftest import Command
+
+CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed")
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*quiet, *(["--no-sandbox"] if os.getuid() == 0 else [])]
+        )
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def hostile(finished: Path, tmp_path: Path) -> Path:
+    """A run whose reviews, names and versions hold what a browser would run."""
+    folder = tmp_path / "run<b>"
+    shutil.copytree(finished, folder)
+    run = json.loads((folder / "run.json").read_text())
+    run["files"].pop("examples.json")
+    run["versions"]["python"] = run["configuration"]["data"] = HOSTILE
+    (folder / "run.json").write_text(json.dumps(run))
+    chosen = json.loads((folder / "examples.json").read_text())
+    chosen["texts"] = dict.fromkeys(chosen["texts"], HOSTILE)
+    assert chosen["texts"]
+    (folder / "examples.json").write_text(json.dumps(chosen))
+    assert report.rewrite([folder]) == folder / "report.html"
+    return folder / "report.html"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1200])
+def test_it_opens_from_disk_asks_for_nothing_and_fits(browser: Any, hostile: Path, scheme: str, width: int) -> None:
+    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+    told: list[str] = []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("request", lambda request: told.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
+    page.goto(hostile.as_uri().replace("<", "%3C"))
+    page.locator("details").last.evaluate("each => each.open = true")
+    assert told == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.locator("script, img, iframe, object, b").count() == 0
+    assert "owned" not in page.title()
+    assert page.locator("blockquote").first.inner_text() == HOSTILE
+    # The colours are the scheme's.
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(251, 251, 250)"
+    assert light == (scheme == "light")
+    assert page.locator("figure svg").count() == 6
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_accessibility_check_finds_nothing(browser: Any, hostile: Path, scheme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(hostile.as_uri().replace("<", "%3C"))
+    page.locator("details").evaluate_all("all => all.forEach(each => each.open = true)")
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    page.close()
+
+
+def test_the_verdict_comes_first_and_the_figures_are_those_of_the_metrics(finished: Path) -> None:
+    text = (finished / "report.html").read_text()
+    metrics = json.loads((finished / "metrics.json").read_text())
+    shown = text[text.index("<body>") :]
+    assert shown.index('class="verdict"') < shown.index("<table>")
+    for entry in metrics["architectures"].values():
+        assert f"{entry['summary']['test_accuracy']['mean']:.4f}" in shown
+    assert metrics["data"]["sha256"] in shown
+    assert "--preset quickstart --data embedded --seeds 2 --epochs 1 --batch-size 256 --units 8" in shown
+
+
+def test_a_report_is_written_again_as_it_was_and_the_run_stays_valid(command: Command, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "output")
+    before = (tmp_path / "output" / "report.html").read_bytes()
+    (tmp_path / "output" / "report.html").write_text("spoiled")
+    done = command("report", tmp_path / "output")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{tmp_path / 'output' / 'report.html'}\n"
+    assert (tmp_path / "output" / "report.html").read_bytes() == before
+    assert command("validate", tmp_path / "output").returncode == 0
+
+
+def test_runs_are_compared_where_their_test_reviews_are_the_same(
+    command: Command, finished: Path, tmp_path: Path, browser: Any
+) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(finished, tmp_path / name)
+    done = command("report", tmp_path / "one", tmp_path / "two")
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "one" / "comparison.html").read_text()
+    assert text.count("No difference between") == 2
+    page = browser.new_page()
+    page.goto((tmp_path / "one" / "comparison.html").as_uri())
+    assert page.locator("tbody tr").count() == 6
+    page.close()
+    assert command("validate", tmp_path / "one").returncode == 0
+    assert command("report", tmp_path / "nowhere").returncode == 66
+
+
+def test_examples_are_the_reviews_that_are_most_wrong_and_most_disputed() -> None:
+    labels = np.array([0, 1, 0, 1, 1], np.int8)
+    predictions = {
+        ("lstm", 0): np.array([0.1, 0.9, 0.6, 0.2, 0.9], np.float32),
+        ("lstm", 1): np.array([0.1, 0.9, 0.8, 0.0, 0.9], np.float32),
+        ("rnn", 0): np.array([0.9, 0.8, 0.1, 0.4, 0.6], np.float32),
+    }
+    texts = ["a", "b", "c" * 2000, None, "e"]
+    found = examples.choose(labels, predictions, lambda number: texts[number], np.array([1, 2, 3, 4, 5]))
+    # Review 3 is wronger still, but nobody knows its text.
+    assert found["most_wrong"] == {"lstm": [2], "rnn": [0]}
+    assert found["disagreements"] == [0, 2]
+    assert found["texts"] == {"0": "a", "2": "… " + "c" * 1200}
+    assert found["lengths"] == [1, 2, 3, 4, 5]
+
+
+def test_tensorboard_opens_the_event_files_of_each_training(finished: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util import tensor_util
+
+    for name in ("rnn", "lstm"):
+        rows = (finished / name / "history.csv").read_text().splitlines()
+        header = rows[0].split(",")
+        for seed in (0, 1):
+            history = dict(zip(header, rows[1 + seed].split(","), strict=True))
+            events = EventAccumulator(str(finished / "tensorboard" / name / f"seed-{seed}"))
+            events.Reload()
+            assert set(events.Tags()["tensors"]) == {
+                "loss/training", "loss/validation", "accuracy/training", "accuracy/validation", "learning_rate", "tokens_per_second",
+            }  # fmt: skip
+            for tag, column in (("loss/training", "loss"), ("accuracy/validation", "validation_accuracy")):
+                (event,) = events.Tensors(tag)
+                assert event.step == 1
+                assert float(tensor_util.make_ndarray(event.tensor_proto)) == pytest.approx(float(history[column]), rel=1e-6)
