@@ -19,6 +19,10 @@ _PADDED = 888
 def main() -> None:
     """Measures, and prints or writes what was found."""
     source, name, mode = sys.argv[1:4]
+    from job import device
+
+    # Without this, TensorFlow's wheels find no GPU.
+    device.preload_libraries()
     import keras
 
     data = Batches(source, _PADDED, share=1 / 3) if mode == "padded" else Batches(source)
