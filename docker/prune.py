@@ -38,6 +38,10 @@ CUT = [
     ("numpy/**/tests", "tests"),
     ("h5py/tests", "tests"),
     ("joblib/test", "tests"),
+    ("matplotlib/tests", "tests"),
+    ("matplotlib/mpl-data/sample_data", "data for examples"),
+    ("matplotlib/mpl-data/images", "icons for windows"),
+    ("mpl_toolkits", "drawing in space"),
     ("wheel", "for building packages"),
     ("wheel-*.dist-info", "the same"),
 ]

@@ -108,19 +108,14 @@ def check(
     """Is there a GPU, and does it work?"""
     from job import device, environment
     from job.errors import DeviceError
+    from job.progress import print_facts
 
     with environment.prepared(None, None):
         facts = device.check()
     if as_json:
         _print_json(facts)
     else:
-        for key, value in facts.items():
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            if isinstance(value, dict):
-                shown = ", ".join(
-                    f"{name} {', '.join(each) if isinstance(each, list) else each}" for name, each in value.items() if each
-                )
-            typer.echo(f"{key.replace('_', ' ')}: {'–' if shown in (None, '') else shown}")
+        print_facts(facts)
     broken = facts["works"] is False
     if broken or (require_gpu and not facts["works"]):
         raise DeviceError(str(facts["problem"]))
@@ -246,19 +241,13 @@ def inspect(
 ) -> None:
     """Tell what is in a data set and what is wrong with it."""
     from job.data import corpus, inspection
+    from job.progress import print_inspection
 
     report = inspection.inspect(corpus.load(_source(cache, preset, data, text_column, label_column, distance)))
     if as_json:
         _print_json(report)
         return
-    for key, value in report.items():
-        if key == "faults":
-            for fault in value or ["none found"]:
-                typer.echo(f"fault: {fault}" if value else "faults: none found")
-        elif isinstance(value, dict):
-            typer.echo(f"{key}: " + ", ".join(f"{name.replace('_', ' ')} {each:,}" for name, each in value.items()))
-        else:
-            typer.echo(f"{key.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}")
+    print_inspection(report)
 
 
 def _source(cache: Path | None, preset: PresetName, data: str | None, *rest: Any) -> DataSource:

@@ -213,3 +213,26 @@ def _with_interval(each: dict[str, Any], key: str) -> str:
     if value is None:
         return "–"
     return f"{value:.4f}" + (f"\n{interval[0]:.4f} to {interval[1]:.4f}" if interval else "")
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """What `check` found, on standard output."""
+    for key, value in facts.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        if isinstance(value, dict):
+            shown = ", ".join(
+                f"{name} {', '.join(each) if isinstance(each, list) else each}" for name, each in value.items() if each
+            )
+        print(f"{key.replace('_', ' ')}: {'–' if shown in (None, '') else shown}")
+
+
+def print_inspection(report: dict[str, Any]) -> None:
+    """What `data inspect` found, on standard output."""
+    for key, value in report.items():
+        if key == "faults":
+            for fault in value or ["none found"]:
+                print(f"fault: {fault}" if value else "faults: none found")
+        elif isinstance(value, dict):
+            print(f"{key}: " + ", ".join(f"{name.replace('_', ' ')} {each:,}" for name, each in value.items()))
+        else:
+            print(f"{key.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}")

@@ -1,5 +1,6 @@
 """Batches from the host, and reviews that the device holds: the same training, to the bit."""
 
+import json
 from collections import namedtuple
 from typing import Any
 
@@ -13,7 +14,7 @@ keras = pytest.importorskip("keras")
 
 from job import device, models, training  # noqa: E402 (TensorFlow is there only now)
 from job.feed import DeviceFeed, HostFeed  # noqa: E402
-from job.presets import Architecture  # noqa: E402
+from job.presets import Architecture, PresetName  # noqa: E402
 from tests import test_models  # noqa: E402
 
 # As the job does, before the first operation.
@@ -93,3 +94,46 @@ def test_several_steps_in_a_call_end_with_the_weights_of_single_ones(architectur
     for ours, theirs in zip(ends[0][0], ends[1][0], strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert ends[0][1] == ends[1][1]
+
+
+def test_a_job_whose_device_holds_the_reviews_ends_as_one_whose_host_does(
+    tmp_path: Any, shared_cache: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from job import config, run
+    from job.progress import Reporter
+
+    real = device.select
+
+    def job(name: str) -> Any:
+        configuration = config.resolve(
+            output=tmp_path / name, cache=shared_cache, preset=PresetName.quickstart, architectures=[Architecture.rnn],
+            device=config.DeviceChoice.cpu, overrides={"epochs": 2, "batch_size": 256, "units": 8},
+        )  # fmt: skip
+        run.train(configuration, Reporter(), fresh=False)
+        return (tmp_path / name / "predictions.csv").read_bytes()
+
+    expected = job("host")
+    calls: list[int] = []
+    compiled = DeviceFeed.compile
+
+    def counted(self: DeviceFeed, step: Any) -> Any:
+        function = compiled(self, step)
+
+        def call(given: Any, draws: Any) -> Any:
+            calls.append(len(given.reviews))
+            return function(given, draws)
+
+        return call
+
+    monkeypatch.setattr(DeviceFeed, "compile", counted)
+    monkeypatch.setattr(device, "select", lambda *rest: real(*rest) | {"memory_bytes": 1 << 30})
+    assert job("device") == expected
+    # An epoch's last step has fewer reviews, and so a call of its own; wherever it comes in the epoch's order.
+    metrics = json.loads((tmp_path / "device" / "metrics.json").read_text())
+    assert sum(calls) == 2 * -(-metrics["data"]["train_reviews"] // 256)
+    assert max(calls) == 16
+    assert 1 in calls
+    monkeypatch.setattr(device, "select", lambda *rest: real(*rest) | {"memory_bytes": 1 << 20})
+    calls.clear()
+    assert job("too small") == expected
+    assert calls == []
