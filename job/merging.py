@@ -14,8 +14,8 @@ from job.errors import ConfigurationError, MissingInputError, TemporaryError
 from job.examples import EXAMPLES, choose
 from job.presets import Architecture
 from job.progress import Reporter
-from job.report import REPORT, Run, render
-from job.results import BASELINE, Results, best_seed, compile_metrics, require_finished
+from job.report import REPORT, make
+from job.results import Results, best_seed, compile_metrics, predictions, require_finished
 from job.validation import validate
 
 _POLL_SECONDS = 1.0
@@ -170,25 +170,10 @@ def _write(output: Output, shards: list[_Shard], results: Results) -> dict[str, 
             extra[file] = (first.output.folder / file).read_bytes()
     chosen = [shard.output.read_json(EXAMPLES) or {} for shard in shards]
     texts = {number: text for each in chosen for number, text in each["texts"].items()}
-    predictions = {(str(name), seed): result.probabilities for name, runs in results.items() for seed, result in runs.items()}
-    predictions = {key: array for key, array in predictions.items() if len(array)}
     # Of the reviews' texts there are those that the shards chose.
-    known = choose(labels, predictions, lambda number: texts.get(str(number)), np.array(chosen[0]["lengths"]))
+    known = choose(labels, predictions(results), lambda number: texts.get(str(number)), np.array(chosen[0]["lengths"]))
     extra[EXAMPLES] = known
-    extra[REPORT] = render(
-        Run(
-            name=output.folder.resolve().name,
-            metrics=metrics,
-            record=run,
-            histories={
-                str(name): {seed: result.history for seed, result in runs.items() if result.history}
-                for name, runs in results.items()
-            },
-            predictions=predictions | {(BASELINE, 0): first.baseline.probabilities},
-            labels=labels,
-            examples=known,
-        )
-    )
+    extra[REPORT] = make(output.folder.resolve().name, metrics, run, results, first.baseline, labels, known)
     output.write_run(run | {"state": "merging", "files": None})
     output.finish(metrics, run, labels, savers, results, first.baseline, extra)
     return metrics

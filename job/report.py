@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job import examples, plots
-from job.artifacts import Output
+from job.artifacts import Output, Result
 from job.comparison import Answers, compare, verdict
 from job.config import DEFAULT_DISTANCE
 from job.errors import MissingInputError
 from job.presets import PRESETS, Architecture, PresetName
-from job.results import BASELINE
+from job.results import BASELINE, Results, predictions
 from job.validation import validate
 
 REPORT = "report.html"
@@ -74,6 +74,33 @@ def read(folder: Path) -> Run:
         predictions=output.read_predictions(),
         labels=output.read_labels(),
         examples=json.loads((folder / examples.EXAMPLES).read_text("utf-8")),
+    )
+
+
+def make(
+    name: str,
+    metrics: dict[str, Any],
+    record: dict[str, Any],
+    results: Results,
+    baseline: Result,
+    labels: NDArray[np.int8],
+    chosen: dict[str, Any],
+) -> bytes:
+    """The page of a run that is about to be finished; arguments as the fields of `Run`."""
+    histories = {
+        str(each): {seed: runs[seed].history for seed in sorted(runs) if runs[seed].history} for each, runs in results.items()
+    }
+    probabilities = predictions(results) | {(BASELINE, 0): baseline.probabilities}
+    return render(
+        Run(
+            name=name,
+            metrics=metrics,
+            record=record,
+            histories=histories,
+            predictions=probabilities,
+            labels=labels,
+            examples=chosen,
+        )
     )
 
 

@@ -48,17 +48,26 @@ def finished(output: Output, identity: dict[str, Any], fresh: bool = False) -> t
         validate(output.folder)
     except DataError as error:
         raise DataError(f"{error}; remove the folder and run again, or choose another --output") from None
-    predictions = output.read_predictions()
+    probabilities = output.read_predictions()
     results: Results = {}
     for name, entry in metrics["architectures"].items():
         history = output.read_history(name)
         for record in entry["runs"]:
             seed = record["seed"]
-            probabilities = predictions.get((name, seed), np.empty(0, np.float32))
-            found = Result(record, history.get(seed, []), probabilities, None)
+            found = Result(record, history.get(seed, []), probabilities.get((name, seed), np.empty(0, np.float32)), None)
             results.setdefault(Architecture(name), {})[seed] = found
     record = {key: value for key, value in metrics["baseline"].items() if key not in ("comparisons", "verdict")}
-    return results, Result(record, [], predictions[(BASELINE, 0)], None)
+    return results, Result(record, [], probabilities[(BASELINE, 0)], None)
+
+
+def predictions(results: Results) -> dict[tuple[str, int], NDArray[np.float32]]:
+    """The test reviews' probabilities by architecture and seed, of the trainings that did not diverge."""
+    return {
+        (str(name), seed): runs[seed].probabilities
+        for name, runs in results.items()
+        for seed in sorted(runs)
+        if len(runs[seed].probabilities)
+    }
 
 
 def difference(there: Any, here: dict[str, Any]) -> str:

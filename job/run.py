@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import job
 from job import baseline as linear
@@ -20,7 +21,7 @@ from job.errors import DeviceError
 from job.prediction import Predictor
 from job.presets import Architecture, PresetName
 from job.progress import Reporter
-from job.results import BASELINE, Results, best_seed, compile_metrics, finished, require_finished
+from job.results import BASELINE, Results, best_seed, compile_metrics, finished, predictions, require_finished
 from job.trial import Trial, build_network, parts
 
 # Reviews that the exported models are asked, and texts that are none.
@@ -187,6 +188,10 @@ def _write_events(histories: dict[str, list[dict[str, Any]]], folder: Path) -> N
     tensorboard.write(histories, folder)
 
 
+def _test_text(corpus: Corpus, test: NDArray[np.int64], number: int) -> str:
+    return corpus.text(int(test[number]))
+
+
 def _finish(
     configuration: Configuration,
     corpus: Corpus,
@@ -227,28 +232,11 @@ def _finish(
     }
     labels = corpus.labels[places[2]]
     metrics = compile_metrics(str(configuration.preset), data, run["device"], results, baseline, labels)
-    histories = {str(name): {seed: runs[seed].history for seed in sorted(runs)} for name, runs in results.items()}
-    named = {f"{name}/seed-{seed}": rows for name, runs in histories.items() for seed, rows in runs.items()}
+    named = {f"{name}/seed-{seed}": runs[seed].history for name, runs in results.items() for seed in sorted(runs)}
     savers["tensorboard"] = partial(_write_events, named)
-    predictions = {
-        (str(name), seed): runs[seed].probabilities
-        for name, runs in results.items()
-        for seed in sorted(runs)
-        if len(runs[seed].probabilities)
-    }
-    lengths = corpus.lengths[places[2]]
-    chosen = examples.choose(labels, predictions, lambda number: corpus.text(int(places[2][number])), lengths)
-    page = report.render(
-        report.Run(
-            name=output.folder.resolve().name,
-            metrics=metrics,
-            record=run,
-            histories=histories,
-            predictions=predictions | {(BASELINE, 0): baseline.probabilities},
-            labels=labels,
-            examples=chosen,
-        )
-    )
+    text = partial(_test_text, corpus, places[2])
+    chosen = examples.choose(labels, predictions(results), text, corpus.lengths[places[2]])
+    page = report.make(output.folder.resolve().name, metrics, run, results, baseline, labels, chosen)
     hashes = np.sort(corpus.hashes[np.concatenate(places[:2])])
     extra: dict[str, Any] = {VOCABULARY: corpus.words, TRAINING_HASHES: to_npy(hashes)}
     extra |= {examples.EXAMPLES: chosen, report.REPORT: page}

@@ -130,6 +130,15 @@ class Training:
             variable.assign(value)
         self._best = groups["weights"] if self._at_best() else groups["best"]
 
+    def release(self) -> None:
+        """Frees the memory of the network and the optimizer, neither of which can be used afterwards.
+
+        TensorFlow keeps the graphs of functions that were traced, and with them all variables that these use, for as long
+        as the process lives: some 95 MB for each training of the preset `standard`.
+        """
+        for variable in [*self._network.variables, *self._optimizer.variables]:
+            tf.raw_ops.AssignVariableOp(resource=variable.value.handle, value=tf.zeros([0], variable.value.dtype))
+
     def _at_best(self) -> bool:
         return self.position.step == 0 and self.position.epoch == self.position.best_epoch + 1
 

@@ -123,7 +123,9 @@ class Trial:
         except signals.Interrupted:
             save()
             raise
-        return self._score(training.position, reporter, look)
+        result = self._score(training.position, reporter, look)
+        training.release()
+        return result
 
     def _prepare(self, checkpoints: Checkpoints, reporter: Reporter) -> Any:
         from job import models, training

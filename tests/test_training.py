@@ -84,6 +84,16 @@ def test_the_last_epoch_s_weights_are_kept_where_that_is_asked() -> None:
     np.testing.assert_array_equal(network.get_weights()[0], last.get_weights()[0])
 
 
+def test_a_training_that_is_over_gives_its_memory_back() -> None:
+    made, network = make(None, momentum=0.5)
+    made.run(lambda position: None, lambda epoch: None)
+    kept = network.get_weights()
+    made.release()
+    assert [tf.size(variable.value.read_value()).numpy() for variable in network.variables] == [0, 0]
+    assert all(tf.size(variable.value.read_value()).numpy() == 0 for variable in made._optimizer.variables)
+    assert [array.shape for array in kept] == [(1, 1), (1,)]
+
+
 def test_patience_zero_never_stops_early() -> None:
     trained, _, _ = loop([0.1, 0.2, 0.3, 0.4], values=replace(VALUES, patience=0))
     assert (len(trained.history), trained.best_epoch) == (4, 1)
