@@ -27,20 +27,36 @@ def frequent_bigrams(corpus: Corpus, validation_share: float, vocabulary_size: i
     indices, _ = corpus.split_validation(validation_share)
     keys, counts = np.empty(0, np.int64), np.empty(0, np.int64)
     for first in range(0, len(indices), _BLOCK):
-        found = [bigrams(corpus.review(int(index)), vocabulary_size) for index in indices[first : first + _BLOCK]]
-        corpus.release()
-        more, times = np.unique(np.concatenate(found), return_counts=True)
+        _, found = bigrams(*_flat(corpus, indices[first : first + _BLOCK]), vocabulary_size)
+        more, times = np.unique(found, return_counts=True)
         keys, places = np.unique(np.concatenate([keys, more]), return_inverse=True)
         counts = np.bincount(places, np.concatenate([counts, times]), len(keys)).astype(np.int64)
     keys, counts = keys[counts > 1], counts[counts > 1]
     return np.sort(keys[np.lexsort((keys, -counts))[:count]])
 
 
-def bigrams(tokens: NDArray[np.int32], vocabulary_size: int) -> NDArray[np.int64]:
-    """A review's bigrams without a special token, in order: <int64>[bigrams]."""
+def _flat(corpus: Corpus, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All tokens of these reviews, one after the other, and which review each is of, from 0: both <int64>[tokens]."""
+    lengths = corpus.lengths[indices]
+    ends = np.cumsum(lengths)
+    places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(corpus.offsets[indices] - (ends - lengths), lengths)
+    tokens = corpus.tokens[places].astype(np.int64)
+    corpus.release()
+    return tokens, np.repeat(np.arange(len(indices)), lengths)
+
+
+def bigrams(
+    tokens: NDArray[np.int64], reviews: NDArray[np.int64], vocabulary_size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The bigrams without a special token, in order: which review each is of, and its number; both <int64>[bigrams].
+
+    Args:
+        tokens: <int64>[tokens], of reviews one after the other.
+        reviews: <int64>[tokens], which review each is of.
+    """
     known = (tokens >= FIRST_WORD_ID) & (tokens < vocabulary_size)
-    both = known[:-1] & known[1:]
-    return tokens[:-1][both].astype(np.int64) * vocabulary_size + tokens[1:][both]
+    both = known[:-1] & known[1:] & (reviews[:-1] == reviews[1:])
+    return reviews[1:][both], tokens[:-1][both] * vocabulary_size + tokens[1:][both]
 
 
 def presence(corpus: Corpus, indices: NDArray[np.int64], vocabulary_size: int, pairs: NDArray[np.int64]) -> Any:
@@ -53,19 +69,18 @@ def presence(corpus: Corpus, indices: NDArray[np.int64], vocabulary_size: int, p
     """
     from scipy.sparse import csr_matrix
 
-    rows: list[NDArray[np.int32]] = []
-    for index in indices:
-        tokens = corpus.review(int(index))
-        words = tokens[(tokens >= FIRST_WORD_ID) & (tokens < vocabulary_size)]
-        keys = bigrams(tokens, vocabulary_size)
-        places = np.searchsorted(pairs, keys)
-        known = np.append(pairs, -1)[places] == keys
-        rows.append(np.unique(np.concatenate([words, vocabulary_size + places[known]])).astype(np.int32))
-    corpus.release()
-    ends = np.cumsum([0, *map(len, rows)])
-    columns = np.concatenate([np.empty(0, np.int32), *rows])
-    shape = (len(rows), vocabulary_size + len(pairs))
-    return csr_matrix((np.ones(len(columns), np.float32), columns, ends), shape)
+    features = vocabulary_size + len(pairs)
+    tokens, reviews = _flat(corpus, indices)
+    is_word = (tokens >= FIRST_WORD_ID) & (tokens < vocabulary_size)
+    rows, keys = bigrams(tokens, reviews, vocabulary_size)
+    places = np.searchsorted(pairs, keys)
+    known = np.append(pairs, -1)[places] == keys
+    # One number for each pair of review and feature, so that a sort finds what occurs twice; np.unique takes several times as long.
+    cells = [reviews[is_word] * features + tokens[is_word], rows[known] * features + vocabulary_size + places[known]]
+    sorted_cells = np.sort(np.concatenate(cells))
+    rows, columns = np.divmod(sorted_cells[np.diff(sorted_cells, prepend=-1) > 0], features)
+    ends = np.searchsorted(rows, np.arange(len(indices) + 1))
+    return csr_matrix((np.ones(len(columns), np.float32), columns.astype(np.int32), ends), (len(indices), features))
 
 
 def log_count_ratios(
