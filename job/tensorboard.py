@@ -13,6 +13,7 @@ _NAMES = {
     "learning_rate": "learning_rate",
     "tokens_per_second": "tokens_per_second",
 }
+_SCALAR = tf.compat.v1.SummaryMetadata(plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"))
 
 
 def write(histories: dict[str, list[dict[str, Any]]], folder: Path) -> None:
@@ -28,5 +29,6 @@ def write(histories: dict[str, list[dict[str, Any]]], folder: Path) -> None:
             for row in rows:
                 for key, shown in _NAMES.items():
                     if row[key] is not None:
-                        tf.summary.scalar(shown, row[key], step=row["epoch"])
+                        # `tf.summary.scalar` is TensorBoard's, which is no dependency of TensorFlow's.
+                        tf.summary.write(shown, tf.constant(row[key], tf.float32), step=row["epoch"], metadata=_SCALAR)
         writer.close()

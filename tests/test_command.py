@@ -27,14 +27,22 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def test_a_run_leaves_the_files_of_the_contract(finished: Path) -> None:
     exported = ["fingerprint.pb", "saved_model.pb", "variables/variables.data-00000-of-00001", "variables/variables.index"]
-    models = [
-        f"{name}/{file}"
-        for name in ("lstm", "rnn")
-        for file in ("history.csv", "model.keras", *(f"saved_model/{each}" for each in exported))
+    models = ["history.csv", "model.keras", *(f"saved_model/{each}" for each in exported)]
+    others = [
+        "examples.json",
+        "metrics.json",
+        "predictions.csv",
+        "report.html",
+        "run.json",
+        "training_hashes.npy",
+        "vocabulary.json",
     ]
-    assert sorted(tree(finished)) == sorted(
-        [*models, "metrics.json", "predictions.csv", "run.json", "training_hashes.npy", "vocabulary.json"]
-    )
+    left = [name for name in tree(finished) if not name.startswith("tensorboard/")]
+    assert sorted(left) == sorted([*others, *(f"{name}/{each}" for name in ("rnn", "lstm") for each in models)])
+    events = [name.rsplit("/", 1)[0] for name in tree(finished) if name.startswith("tensorboard/")]
+    assert events == [f"tensorboard/{name}/seed-{seed}" for name in ("lstm", "rnn") for seed in (0, 1)]
+    # All of it is known by its hash.
+    assert set(read(finished / "run.json")["files"]) == set(tree(finished)) - {"run.json"}
 
 
 def test_the_metrics_tell_what_the_files_hold(finished: Path) -> None:
@@ -379,7 +387,7 @@ def test_json_lines_are_json_and_nothing_else(command: Command, tmp_path: Path) 
         "train", "--preset", "quickstart", "--output", tmp_path, "--architecture", "rnn", "--log-format", "json", *SMALL
     )
     events = [json.loads(line) for line in done.stderr.splitlines()]
-    assert [event["event"] for event in events] == ["start", "epoch", "message", "message"]
+    assert [event["event"] for event in events] == ["start", "epoch", "message", "message", "message"]
     assert events[1]["architecture"] == "rnn"
     metrics = read(tmp_path / "metrics.json")
     assert list(metrics["architectures"]) == ["rnn"]

@@ -130,10 +130,14 @@ def test_it_trains(owner: int, options: tuple[str, ...], run: Run, volume: Calla
     assert (folder / "predictions.csv").read_bytes() == expected
     assert {path.stat().st_uid for path in folder.rglob("*")} == {owner}
     assert sorted(path.name for path in folder.iterdir()) == [
+        "examples.json",
         "metrics.json",
         "predictions.csv",
+        "report.html",
         "rnn",
         "run.json",
+        "tensorboard",
+        "training_hashes.npy",
         "vocabulary.json",
     ]
     done = run(("-v", f"{folder}:/output:ro", *options), "validate", "/output")
