@@ -41,7 +41,6 @@ CUT = [
     ("matplotlib/tests", "tests"),
     ("matplotlib/mpl-data/sample_data", "data for examples"),
     ("matplotlib/mpl-data/images", "icons for windows"),
-    ("mpl_toolkits", "drawing in space"),
     ("wheel", "for building packages"),
     ("wheel-*.dist-info", "the same"),
 ]

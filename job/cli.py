@@ -185,10 +185,10 @@ def merge(
     log_format: options.Format = LogFormat.auto,
 ) -> None:
     """Join the runs of a sharded job into one."""
-    from job import merging
+    from job import environment, merging
     from job.progress import make_reporter, print_summary
 
-    with make_reporter(log_format) as reporter:
+    with make_reporter(log_format) as reporter, environment.prepared(output, None):
         metrics = merging.merge(shards, output, wait, reporter)
     _leave_message(f"finished: {_summary(metrics)}")
     print_summary(metrics, str(output))
@@ -199,9 +199,11 @@ def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs' output folders.")],
 ) -> None:
     """Write a run's HTML report again, or one that compares several runs into the first one's folder."""
+    from job import environment
     from job import report as reports
 
-    typer.echo(str(reports.rewrite(runs)))
+    with environment.prepared(runs[0], None):
+        typer.echo(str(reports.rewrite(runs)))
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job import examples, plots
+from job import examples
 from job.artifacts import Output, Result
 from job.comparison import Answers, compare, verdict
 from job.config import DEFAULT_DISTANCE
@@ -204,6 +204,9 @@ def _row(name: str, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _figures(run: Run, best: dict[str, NDArray[np.float32]]) -> list[dict[str, str]]:
+    # Only now: Matplotlib wants a writable folder, which the surroundings name by then, and takes half a second.
+    from job import plots
+
     entries = run.metrics["architectures"]
     histories = {name: [runs[seed] for seed in sorted(runs)] for name, runs in run.histories.items() if runs}
     summaries = {
