@@ -68,7 +68,8 @@ def outcome(output: Path) -> dict[str, Any]:
     result: dict[str, Any] = {
         "metrics": without_times(json.loads((output / "metrics.json").read_text())),
         "predictions": (output / "predictions.csv").read_bytes(),
-        "files": sorted(str(path.relative_to(output)) for path in output.rglob("*")),
+        # Event files have the time and the process in their names.
+        "files": sorted(re.sub(r"tfevents\..*", "tfevents", str(path.relative_to(output))) for path in output.rglob("*")),
     }
     for model in sorted(output.glob("*/model.keras")):
         result[f"{model.parent.name} weights"] = weights(model)
