@@ -139,7 +139,14 @@ def test_imports_point_downwards_only(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=[module_name(path) for path in MODULES])
 def test_only_the_parts_that_compute_import_tensorflow_at_the_top(path: Path) -> None:
-    heavy = {each.split(".")[0] for each in imports(path, top_level=True)} & {"tensorflow", "keras", "matplotlib", "jinja2", "sklearn", "scipy"}
+    heavy = {each.split(".")[0] for each in imports(path, top_level=True)} & {
+        "tensorflow",
+        "keras",
+        "matplotlib",
+        "jinja2",
+        "sklearn",
+        "scipy",
+    }
     assert not heavy or module_name(path) in COMPUTING | {"job.plots"}
     if module_name(path) != "job.device":
         anywhere = {each.split(".")[0] for each in imports(path)} & {"tensorflow", "keras"}
