@@ -14,7 +14,7 @@ from job.presets import PAD, SPECIAL_TOKENS
 # that the company of a review changes from epoch to epoch.
 _POOL = 40
 # Batches between two releases of mapped pages: each review maps some 64 KiB around itself.
-_RELEASE = 16
+_RELEASE = 4
 
 
 class Batch(NamedTuple):
