@@ -29,8 +29,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("growth"))
     parser.add_argument("--times", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--architecture", default="rnn")
+    parser.add_argument("--every", type=int, default=4, help="take each N-th review of the data")
     arguments = parser.parse_args()
     reviews = corpus.load(config.resolve(output=Path(), cache=arguments.cache, data=arguments.data).source)
+    indices = list(range(0, len(reviews.labels), arguments.every))
     arguments.output.mkdir(parents=True, exist_ok=True)
     for times in arguments.times:
         print(
@@ -39,12 +41,12 @@ def main() -> None:
         )
 
 
-def measure(reviews: corpus.Corpus, times: int, folder: Path, architecture: str) -> dict[str, Any]:
+def measure(reviews: corpus.Corpus, indices: list[int], times: int, folder: Path, architecture: str) -> dict[str, Any]:
     """One size, from a file of texts to a finished run."""
     source = folder / f"{times}.jsonl"
     with source.open("w") as stream:
         for copy in range(times):
-            for index in range(len(reviews.labels)):
+            for index in indices:
                 text = f"copy{copy} {reviews.text(index)}"
                 stream.write(json.dumps({"text": text, "label": int(reviews.labels[index])}) + "\n")
     places = ("--data", str(source), "--cache", str(folder / "cache"))
@@ -66,7 +68,7 @@ def measure(reviews: corpus.Corpus, times: int, folder: Path, architecture: str)
     peak = re.search(r"peak memory ([\d,]+) MiB", done["errors"])
     assert peak is not None
     return {
-        "reviews": len(reviews.labels) * times,
+        "reviews": len(indices) * times,
         "encoding_seconds": encoded["seconds"],
         "encoding_peak_mib": encoded["peak_mib"],
         "tokens_per_second": run["tokens_per_second"],
