@@ -36,7 +36,7 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     for times in arguments.times:
         print(
-            json.dumps({"times": times} | measure(reviews, times, arguments.output.resolve(), arguments.architecture)),
+            json.dumps({"times": times} | measure(reviews, indices, times, arguments.output.resolve(), arguments.architecture)),
             flush=True,
         )
 
