@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("run", type=lambda text: Path(text).resolve())
     parser.add_argument("texts", type=Path)
     arguments = parser.parse_args()
-    texts = arguments.texts.read_text("utf-8").splitlines()
+    texts = arguments.texts.read_text("utf-8").rstrip("\n").split("\n")
     found: dict[str, Any] = {"texts": len(texts), "words_a_text": sum(len(text.split()) for text in texts) / len(texts)}
     for name in ("rnn", "lstm"):
         if (arguments.run / name / "saved_model").is_dir():
