@@ -107,20 +107,26 @@ def recur_by_cudnn(
     return list(tf.split(states, len(cells), axis=2))
 
 
-def pool(states: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The highest and the mean state of each review, both <float32>[batch, units].
+def pool(states: list[tf.Tensor], mask: tf.Tensor) -> tf.Tensor:
+    """Each direction's highest states of a review, then each one's mean states: <float32>[batch, 2 * directions * units].
 
     Args:
-        states: <float32>[time, batch, units], all above -1, and 0 where there is no token.
+        states: Of each direction <float32>[time, batch, units], all above -1, and 0 where there is no token.
         mask: <float32>[time, batch, 1]
     """
     # Where there is no token, the sum puts a state below any other one.
-    highest = tf.reduce_max(states + 2.0 * (mask - 1.0), axis=0)
-    return highest, tf.reduce_sum(states, axis=0) / tf.maximum(tf.reduce_sum(mask, axis=0), 1.0)
+    highest = [tf.reduce_max(each + 2.0 * (mask - 1.0), axis=0) for each in states]
+    count = tf.maximum(tf.reduce_sum(mask, axis=0), 1.0)
+    return tf.concat([*highest, *(tf.reduce_sum(each, axis=0) / count for each in states)], axis=1)
 
 
 compiled_pool = tf.function(pool, jit_compile=True, autograph=False)
-"""The same, for the buffers of few sizes that our loops use: it is compiled for each."""
+"""The same, for the buffers of few sizes that our loops use: it is compiled for each.
+
+All directions in one call, as none of it may run twice at a time: XLA gives reductions to its library YNNPACK, and what
+prepares them for that, when they first run, is not safe from a second thread (TensorFlow 2.21: `EmitYnnSubgraph` pushes to
+a vector that all runs share), so that the process ends by a segmentation fault once in some fifty starts.
+"""
 
 
 def _at(buffer: tf.Tensor, step: tf.Tensor) -> tf.Tensor:

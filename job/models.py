@@ -226,8 +226,7 @@ def _with_our_loops(network: keras.Model, values: Hyperparameters, tokens: tf.Te
 def _read(values: Hyperparameters, states: list[tf.Tensor], mask: tf.Tensor, pool: Callable[..., Any]) -> tf.Tensor:
     """From each direction's states <float32>[time, batch, units] to the features <float32>[batch, features]."""
     if values.pooling == "max_mean":
-        pooled = [pool(each, mask) for each in states]
-        return tf.concat([highest for highest, _ in pooled] + [mean for _, mean in pooled], axis=-1)
+        return pool(states, mask)
     last = tf.cast(tf.reduce_sum(mask, axis=[0, 2]), tf.int32) - 1
     # A row that only fills a buffer has no last token; any one does.
     at = tf.stack([tf.maximum(last, 0), tf.range(tf.size(last))], axis=1)
