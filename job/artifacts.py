@@ -29,6 +29,11 @@ Saver = Callable[[Path], None]
 
 TRAINING_HASHES = "training_hashes.npy"
 VOCABULARY, WORD_INDEX = "vocabulary.json", "word_index.json"
+DEPENDENCY = "dependency.svg"
+_REPORTS = ("examples.json", "report.html", DEPENDENCY)
+_FILES = ("metrics.json", "run.json", "predictions.csv", VOCABULARY, WORD_INDEX, TRAINING_HASHES, *_REPORTS)
+# Columns of history.csv.
+_INTEGERS = ("seed", "distance", "epoch")
 
 
 def to_npy(array: NDArray[Any]) -> bytes:
@@ -154,16 +159,7 @@ class Output:
         """Removes a run's files, metrics.json first; other files in the folder stay."""
         self._guard()
         with atomic.explained(self.folder):
-            for name in (
-                "metrics.json",
-                "run.json",
-                "predictions.csv",
-                VOCABULARY,
-                WORD_INDEX,
-                TRAINING_HASHES,
-                "examples.json",
-                "report.html",
-            ):
+            for name in _FILES:
                 (self.folder / name).unlink(missing_ok=True)
             for name in ("rnn", "lstm", "tensorboard", "checkpoints"):
                 if (self.folder / name).is_dir():
@@ -300,7 +296,8 @@ class Output:
         rows: dict[int, list[dict[str, Any]]] = {}
         for row in self._read_csv(f"{architecture}/history.csv"):
             typed = {
-                key: (int(value) if key in ("seed", "epoch") else float(value) if value else None) for key, value in row.items()
+                key: int(value) if key in _INTEGERS else value or None if key == "remedy" else float(value) if value else None
+                for key, value in row.items()
             }
             rows.setdefault(int(row["seed"]), []).append(typed)
         return rows

@@ -40,9 +40,9 @@ def train(
     data: options.Data = None,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
-    distance: options.Distance = None,
+    distance: options.Distances = None,
     architecture: options.Architectures = None,
-    seeds: options.Seeds = 1,
+    seeds: options.Seeds = None,
     shard: options.Shard = None,
     device: options.Device = DeviceChoice.auto,
     require_fast_kernel: options.RequireFastKernel = False,
@@ -66,7 +66,7 @@ def train(
         data=data,
         text_column=text_column,
         label_column=label_column,
-        distance=distance,
+        distances=distance,
         architectures=architecture,
         seeds=seeds,
         shard=shard,
@@ -165,7 +165,7 @@ def evaluate(
 
     if data is None:
         raise typer.BadParameter("name the labelled texts with --data (embedded, imdb or a path)")
-    source = _source(cache, PresetName.standard, data, text_column, label_column, distance)
+    source = _source(cache, PresetName.standard, data, text_column, label_column, None if distance is None else [distance])
     with environment.prepared(None, source.cache):
         found = assessment.assess(run, source)
     if as_json:
@@ -222,7 +222,7 @@ def fetch(
     data: options.Data = None,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
-    distance: options.Distance = None,
+    distance: options.Distances = None,
 ) -> None:
     """Fill the cache with a data set, fetched and encoded, so that training begins at once."""
     from job.data import corpus
@@ -238,7 +238,7 @@ def inspect(
     preset: options.Preset = PresetName.standard,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
-    distance: options.Distance = None,
+    distance: options.Distances = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Tell what is in a data set and what is wrong with it."""
@@ -255,7 +255,7 @@ def inspect(
 def _source(cache: Path | None, preset: PresetName, data: str | None, *rest: Any) -> DataSource:
     from job import config
 
-    names = ("text_column", "label_column", "distance")
+    names = ("text_column", "label_column", "distances")
     return config.resolve(
         output=Path("."), cache=_cache(cache), preset=preset, data=data, **dict(zip(names, rest, strict=True))
     ).source

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from job.errors import ConfigurationError
-from job.presets import PRESETS, Architecture, Hyperparameters, PresetName
+from job.presets import DISTANCES, PRESETS, REMEDIES, Architecture, Hyperparameters, PresetName
 
 
 class DeviceChoice(StrEnum):
@@ -27,8 +27,17 @@ class LogFormat(StrEnum):
     json = "json"
 
 
-_DEFAULT_DATA = {PresetName.quickstart: "embedded", PresetName.seed: "imdb", PresetName.standard: "imdb"}
-DEFAULT_DISTANCE = 10
+_DEFAULT_DATA = {
+    PresetName.quickstart: "embedded",
+    PresetName.seed: "imdb",
+    PresetName.standard: "imdb",
+    PresetName.dependency: "embedded",
+}
+# One training tells little of a network that learns all or nothing.
+DEFAULT_SEEDS = {preset: 3 if preset is PresetName.dependency else 1 for preset in PresetName}
+DEFAULT_DISTANCES = {preset: DISTANCES if preset is PresetName.dependency else (10,) for preset in PresetName}
+# Tokens of a review of the embedded corpus beside its filler, and room.
+CLUES = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +50,8 @@ class DataSource:
     """Folder for downloads and encoded data."""
     text_column: str | None = None
     label_column: str | None = None
-    distance: int = DEFAULT_DISTANCE
-    """Filler tokens between the two clues of the embedded corpus."""
+    distances: tuple[int, ...] = (10,)
+    """Filler tokens between the two clues of the embedded corpus; its reviews are of each distance in turn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +66,8 @@ class Configuration:
     require_fast_kernel: bool
     output: Path
     """The folder of this run, that of its shard included."""
+    remedies: dict[Architecture, dict[str, Hyperparameters]]
+    """Of the preset dependency: the networks that are trained beside the plain ones, by name."""
     shard: tuple[int, int] | None = None
     """Which part of the grid this run trains, and of how many."""
 
@@ -74,7 +85,14 @@ class Configuration:
     def identity(self, data_hash: str) -> dict[str, Any]:
         """What determines a run's weights and scores, as JSON values."""
         networks = {str(name): asdict(values) for name, values in self.hyperparameters.items()}
-        return {"preset": str(self.preset), "data": data_hash, "hyperparameters": networks}
+        identity: dict[str, Any] = {"preset": str(self.preset), "data": data_hash, "hyperparameters": networks}
+        if self.preset is PresetName.dependency:
+            identity["distances"] = list(self.source.distances)
+            identity["remedies"] = {
+                str(architecture): {name: asdict(values) for name, values in each.items()}
+                for architecture, each in self.remedies.items()
+            }
+        return identity
 
 
 def fingerprint(identity: dict[str, Any]) -> str:
@@ -90,9 +108,9 @@ def resolve(
     data: str | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
-    distance: int | None = None,
+    distances: list[int] | None = None,
     architectures: list[Architecture] | None = None,
-    seeds: int = 1,
+    seeds: int | None = None,
     device: DeviceChoice = DeviceChoice.auto,
     require_fast_kernel: bool = False,
     overrides: dict[str, int | float | None] | None = None,
@@ -104,14 +122,23 @@ def resolve(
         ConfigurationError: A value out of range, or options that contradict one another.
     """
     name = data or _DEFAULT_DATA[preset]
+    seeds = DEFAULT_SEEDS[preset] if seeds is None else seeds
     if seeds < 1:
         raise ConfigurationError(f"--seeds {seeds}: expected 1 or more")
-    if distance is not None and name != "embedded":
-        raise ConfigurationError(f"--distance is of the embedded corpus, but --data is {name}; leave one of them out")
-    if distance is not None and not 2 <= distance <= 10_000:
+    if preset is PresetName.dependency and name != "embedded":
         raise ConfigurationError(
-            f"--distance {distance}: expected 2 to 10000 tokens (next to each other, the clues are a word pair)"
+            f"--preset dependency needs to know how far apart the deciding words are, but --data is {name}; leave it out"
         )
+    if distances and name != "embedded":
+        raise ConfigurationError(f"--distance is of the embedded corpus, but --data is {name}; leave one of them out")
+    for distance in distances or []:
+        if not 2 <= distance <= 10_000:
+            raise ConfigurationError(
+                f"--distance {distance}: expected 2 to 10000 tokens (next to each other, the clues are a word pair)"
+            )
+    if distances and len(distances) > 1 and preset is not PresetName.dependency:
+        raise ConfigurationError(f"--distance is given {len(distances)} times, which is of --preset dependency; give one")
+    chosen_distances = tuple(sorted(set(distances))) if distances else DEFAULT_DISTANCES[preset]
     if (text_column or label_column) and name in ("embedded", "imdb"):
         raise ConfigurationError(f"--text-column and --label-column are of a file, but --data is {name}; leave them out")
     if require_fast_kernel and device is DeviceChoice.cpu:
@@ -124,10 +151,16 @@ def resolve(
     for architecture in Architecture:
         if architecture in (architectures or list(Architecture)):
             values = PRESETS[preset][architecture]
-            if distance is not None and "max_tokens" not in given:
+            if distances and "max_tokens" not in given:
                 # The frame must stay in sight, however far the end is away.
-                values = replace(values, max_tokens=max(values.max_tokens, distance + 40))
+                values = replace(values, max_tokens=max(values.max_tokens, max(distances) + CLUES))
             chosen[architecture] = replace(values, **given)  # type: ignore[arg-type]
+    remedies = {}
+    if preset is PresetName.dependency:
+        remedies = {
+            architecture: {name: replace(values, **changes) for name, changes in REMEDIES[architecture].items()}
+            for architecture, values in chosen.items()
+        }
     part = _shard(shard, len(chosen) * seeds) if shard else None
     return Configuration(
         preset=preset,
@@ -136,13 +169,14 @@ def resolve(
             cache=cache,
             text_column=text_column,
             label_column=label_column,
-            distance=DEFAULT_DISTANCE if distance is None else distance,
+            distances=chosen_distances,
         ),
         hyperparameters=chosen,
         seeds=seeds,
         device=device,
         require_fast_kernel=require_fast_kernel,
         output=shard_folder(output, *part) if part else output,
+        remedies=remedies,
         shard=part,
     )
 

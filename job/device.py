@@ -13,7 +13,7 @@ from typing import Any
 from job.config import DeviceChoice
 from job.errors import DeviceError
 from job.noise import without_noise
-from job.presets import Architecture, Hyperparameters
+from job.presets import FAST_ACTIVATIONS, Architecture, Hyperparameters
 
 # What TensorFlow 2.21 opens by these names; the driver's own libcuda comes first.
 LIBRARIES = (
@@ -228,7 +228,11 @@ def select(choice: DeviceChoice, require_fast_kernel: bool) -> dict[str, Any]:
 
 def kernel(device: dict[str, Any], architecture: Architecture, values: Hyperparameters) -> str:
     """What runs the recurrence: `cudnn`, our own loops compiled by `xla`, or `while_loop`, Keras's loop over time steps."""
-    if values.activation != "tanh" or not values.embedding_size or architecture in device["slow_kernels"]:
+    if (
+        values.activation not in FAST_ACTIVATIONS[architecture]
+        or not values.embedding_size
+        or architecture in device["slow_kernels"]
+    ):
         return "while_loop"
     return "cudnn" if device["type"] == "gpu" else "xla"
 

@@ -3,10 +3,12 @@
 On a CPU a loop does nothing but the recurrent product and the activation: the input's projection comes in ready-made, and the
 gradient of the recurrent kernel is one large product after the loop. As many steps are done as the batch is long, in
 buffers of few sizes, so that XLA compiles a loop few times. Both directions of a network run beside each other, each on
-a core of its own. Equations: Keras's SimpleRNN and LSTM (gates in the order input, forget, candidate, output).
+a core of its own. The loops are all that XLA compiles: what prepares its library YNNPACK, to which it gives reductions, is
+not safe from a second thread (TensorFlow 2.21: `EmitYnnSubgraph` pushes to a vector that all runs share). Equations: Keras's SimpleRNN and LSTM (gates in the order input, forget, candidate, output).
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -24,11 +26,18 @@ def buffer_length(length: tf.Tensor, max_tokens: int) -> tf.Tensor:
 
 
 def recur(
-    architecture: Architecture, projected: tf.Tensor, kernel: tf.Tensor, mask: tf.Tensor, length: tf.Tensor, backward: bool
+    architecture: Architecture,
+    activation: str,
+    projected: tf.Tensor,
+    kernel: tf.Tensor,
+    mask: tf.Tensor,
+    length: tf.Tensor,
+    backward: bool,
 ) -> tf.Tensor:
     """The states of a recurrence over time.
 
     Args:
+        activation: `tanh`, or of a SimpleRNN `relu`.
         projected: <float32>[time, batch, gates], the input times its kernel, plus the bias; gates are units, of an LSTM
             four times units.
         kernel: <float32>[units, gates], the recurrent kernel.
@@ -39,8 +48,7 @@ def recur(
     Returns:
         <float32>[time, batch, units], 0 after a review's end. The gradient that comes back must be 0 there.
     """
-    loops = {Architecture.rnn: (_rnn, _rnn_gradient), Architecture.lstm: (_lstm, _lstm_gradient)}
-    run, run_gradient = loops[architecture]
+    run, run_gradient = _LOOPS[architecture, activation]
     direction = tf.constant(backward)
 
     @tf.custom_gradient
@@ -69,11 +77,12 @@ Cell = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 
 def recur_by_cudnn(
-    architecture: Architecture, inputs: tf.Tensor, cells: list[Cell], lengths: tf.Tensor, training: bool
+    architecture: Architecture, activation: str, inputs: tf.Tensor, cells: list[Cell], lengths: tf.Tensor, training: bool
 ) -> list[tf.Tensor]:
     """The states of a recurrence over time, both directions in one call; needs a GPU.
 
     Args:
+        activation: As of `recur`.
         inputs: <float32>[time, batch, features]
         cells: One, or that of the backward direction, too.
         lengths: <int32>[batch], tokens of each review, at least 1; cuDNN skips the padding after them.
@@ -98,7 +107,7 @@ def recur_by_cudnn(
         input_c=start if architecture is Architecture.lstm else tf.constant([], tf.float32),
         params=tf.concat(flat, 0),
         sequence_lengths=lengths,
-        rnn_mode="lstm" if architecture is Architecture.lstm else "rnn_tanh",
+        rnn_mode="lstm" if architecture is Architecture.lstm else f"rnn_{activation}",
         direction="bidirectional" if len(cells) == 2 else "unidirectional",
         is_training=training,
         time_major=True,
@@ -120,15 +129,6 @@ def pool(states: list[tf.Tensor], mask: tf.Tensor) -> tf.Tensor:
     return tf.concat([*highest, *(tf.reduce_sum(each, axis=0) / count for each in states)], axis=1)
 
 
-compiled_pool = tf.function(pool, jit_compile=True, autograph=False)
-"""The same, for the buffers of few sizes that our loops use: it is compiled for each.
-
-All directions in one call, as none of it may run twice at a time: XLA gives reductions to its library YNNPACK, and what
-prepares them for that, when they first run, is not safe from a second thread (TensorFlow 2.21: `EmitYnnSubgraph` pushes to
-a vector that all runs share), so that the process ends by a segmentation fault once in some fifty starts.
-"""
-
-
 def _at(buffer: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
     # Not by a slice: XLA compiles again for each value that a slice's beginning depends on, here for every length.
     return tf.gather(buffer, step)
@@ -138,33 +138,45 @@ def _put(buffer: tf.Tensor, step: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
     return tf.tensor_scatter_nd_update(buffer, [[step]], [value])
 
 
-@tf.function(jit_compile=True, autograph=False)
-def _rnn(projected: tf.Tensor, kernel: tf.Tensor, mask: tf.Tensor, length: tf.Tensor, backward: tf.Tensor) -> tuple[tf.Tensor]:
-    time, batch, units = tf.unstack(tf.shape(projected))
+def _rnn_loops(
+    activate: Callable[[tf.Tensor], tf.Tensor], slope: Callable[[tf.Tensor], tf.Tensor]
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """A SimpleRNN's loop and its gradient's.
 
-    def body(done: tf.Tensor, state: tf.Tensor, states: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        step = tf.where(backward, length - 1 - done, done)
-        state = tf.tanh(_at(projected, step) + tf.matmul(state, kernel)) * _at(mask, step)
-        return done + 1, state, _put(states, step, state)
+    Args:
+        slope: The activation's derivative, from what it gave.
+    """
 
-    start = (0, tf.zeros([batch, units]), tf.zeros([time, batch, units]))
-    return (tf.while_loop(lambda done, *_: done < length, body, start)[-1],)
+    @tf.function(jit_compile=True, autograph=False)
+    def rnn(
+        projected: tf.Tensor, kernel: tf.Tensor, mask: tf.Tensor, length: tf.Tensor, backward: tf.Tensor
+    ) -> tuple[tf.Tensor]:
+        time, batch, units = tf.unstack(tf.shape(projected))
 
+        def body(done: tf.Tensor, state: tf.Tensor, states: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            step = tf.where(backward, length - 1 - done, done)
+            state = activate(_at(projected, step) + tf.matmul(state, kernel)) * _at(mask, step)
+            return done + 1, state, _put(states, step, state)
 
-@tf.function(jit_compile=True, autograph=False)
-def _rnn_gradient(
-    upstream: tf.Tensor, states: tf.Tensor, kernel: tf.Tensor, mask: tf.Tensor, length: tf.Tensor, backward: tf.Tensor
-) -> tf.Tensor:
-    time, batch, units = tf.unstack(tf.shape(states))
-    transposed = tf.transpose(kernel)
+        start = (0, tf.zeros([batch, units]), tf.zeros([time, batch, units]))
+        return (tf.while_loop(lambda done, *_: done < length, body, start)[-1],)
 
-    def body(done: tf.Tensor, later: tf.Tensor, inner: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        step = tf.where(backward, done, length - 1 - done)
-        value = (later + _at(upstream, step)) * (1.0 - _at(states, step) * _at(states, step)) * _at(mask, step)
-        return done + 1, tf.matmul(value, transposed), _put(inner, step, value)
+    @tf.function(jit_compile=True, autograph=False)
+    def rnn_gradient(
+        upstream: tf.Tensor, states: tf.Tensor, kernel: tf.Tensor, mask: tf.Tensor, length: tf.Tensor, backward: tf.Tensor
+    ) -> tf.Tensor:
+        time, batch, units = tf.unstack(tf.shape(states))
+        transposed = tf.transpose(kernel)
 
-    start = (0, tf.zeros([batch, units]), tf.zeros([time, batch, units]))
-    return tf.while_loop(lambda done, *_: done < length, body, start)[-1]
+        def body(done: tf.Tensor, later: tf.Tensor, inner: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            step = tf.where(backward, done, length - 1 - done)
+            value = (later + _at(upstream, step)) * slope(_at(states, step)) * _at(mask, step)
+            return done + 1, tf.matmul(value, transposed), _put(inner, step, value)
+
+        start = (0, tf.zeros([batch, units]), tf.zeros([time, batch, units]))
+        return tf.while_loop(lambda done, *_: done < length, body, start)[-1]
+
+    return rnn, rnn_gradient
 
 
 @tf.function(jit_compile=True, autograph=False)
@@ -230,3 +242,10 @@ def _lstm_gradient(
     zero = tf.zeros([batch, units])
     start = (0, zero, zero, tf.zeros([time, batch, 4 * units]))
     return tf.while_loop(lambda done, *_: done < length, body, start)[-1]
+
+
+_LOOPS = {
+    (Architecture.rnn, "tanh"): _rnn_loops(tf.tanh, lambda state: 1.0 - state * state),
+    (Architecture.rnn, "relu"): _rnn_loops(tf.nn.relu, lambda state: tf.cast(state > 0.0, tf.float32)),
+    (Architecture.lstm, "tanh"): (_lstm, _lstm_gradient),
+}

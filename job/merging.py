@@ -14,7 +14,7 @@ from job.errors import ConfigurationError, MissingInputError, TemporaryError
 from job.examples import EXAMPLES, choose
 from job.presets import Architecture
 from job.progress import Reporter
-from job.report import REPORT, make
+from job.report import make
 from job.results import Results, best_seed, compile_metrics, predictions, require_finished
 from job.validation import validate
 
@@ -173,7 +173,7 @@ def _write(output: Output, shards: list[_Shard], results: Results) -> dict[str, 
     # Of the reviews' texts there are those that the shards chose.
     known = choose(labels, predictions(results), lambda number: texts.get(str(number)), np.array(chosen[0]["lengths"]))
     extra[EXAMPLES] = known
-    extra[REPORT] = make(output.folder.resolve().name, metrics, run, results, first.baseline, labels, known)
+    extra |= make(output.folder.resolve().name, metrics, run, results, first.baseline, labels, known)
     output.write_run(run | {"state": "merging", "files": None})
     output.finish(metrics, run, labels, savers, results, first.baseline, extra)
     return metrics

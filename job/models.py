@@ -69,7 +69,11 @@ def _recurrent(architecture: Architecture, values: Hyperparameters) -> keras.lay
     extra: dict[str, Any] = {}
     if values.embedding_size:
         extra = {
-            "recurrent_initializer": keras.initializers.Orthogonal(gain=values.recurrent_gain),
+            "recurrent_initializer": {
+                "orthogonal": keras.initializers.Orthogonal(gain=values.recurrent_gain),
+                "glorot_uniform": keras.initializers.GlorotUniform(),
+                "identity": keras.initializers.Identity(gain=values.recurrent_gain),
+            }[values.recurrent_start],
             "return_sequences": values.pooling == "max_mean",
         }
         if architecture is Architecture.lstm:
@@ -185,12 +189,14 @@ def _pooled(
     if kernel == "cudnn":
         architecture, cells = _cells(network, values)
         lengths = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
-        states = kernels.recur_by_cudnn(architecture, tf.transpose(embedded, [1, 0, 2]), cells, lengths, training)
-        return _read(values, states, weight, kernels.pool)
+        states = kernels.recur_by_cudnn(
+            architecture, values.activation, tf.transpose(embedded, [1, 0, 2]), cells, lengths, training
+        )
+        return _read(values, states, weight)
     outputs = _recurrent_layer(network)(embedded, mask=mask, training=training)
     if values.pooling == "last":
         return outputs
-    return _read(values, [tf.transpose(outputs, [1, 0, 2]) * weight], weight, kernels.pool)
+    return _read(values, [tf.transpose(outputs, [1, 0, 2]) * weight], weight)
 
 
 def _cells(network: keras.Model, values: Hyperparameters) -> tuple[Architecture, list[kernels.Cell]]:
@@ -219,18 +225,42 @@ def _with_our_loops(network: keras.Model, values: Hyperparameters, tokens: tf.Te
             size = rows.shape[1]
             projected += tf.gather(tf.matmul(rows, kernel[first : first + size]), places)
             first += size
-        states.append(kernels.recur(architecture, projected, recurrent, mask, length, backward))
-    return _read(values, states, mask, kernels.compiled_pool)[:count]
+        states.append(kernels.recur(architecture, values.activation, projected, recurrent, mask, length, backward))
+    return _read(values, states, mask)[:count]
 
 
-def _read(values: Hyperparameters, states: list[tf.Tensor], mask: tf.Tensor, pool: Callable[..., Any]) -> tf.Tensor:
+def _read(values: Hyperparameters, states: list[tf.Tensor], mask: tf.Tensor) -> tf.Tensor:
     """From each direction's states <float32>[time, batch, units] to the features <float32>[batch, features]."""
     if values.pooling == "max_mean":
-        return pool(states, mask)
+        return kernels.pool(states, mask)
     last = tf.cast(tf.reduce_sum(mask, axis=[0, 2]), tf.int32) - 1
     # A row that only fills a buffer has no last token; any one does.
     at = tf.stack([tf.maximum(last, 0), tf.range(tf.size(last))], axis=1)
     return tf.concat([tf.gather_nd(states[0], at), *(each[0] for each in states[1:])], axis=-1)
+
+
+def make_token_gradients(
+    network: keras.Model, values: Hyperparameters, kernel: str
+) -> Callable[[NDArray[np.int32]], NDArray[np.float32]]:
+    """A function from token ids <int32>[batch, length] to how much each one moves its review's logit, <float32>[batch, length].
+
+    It is the norm of the logit's gradient by the token's embedding; 0 for padding.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
+    def norms(tokens: tf.Tensor) -> tf.Tensor:
+        # Each token has a row of its own, so that it has a gradient of its own; the first one is padding's.
+        words = tf.concat([[PAD], tf.reshape(tokens, [-1])], 0)
+        rows = tf.gather(network.get_layer("embedding").embeddings.value, words)
+        places = tf.reshape(tf.range(1, tf.size(words)), tf.shape(tokens))
+        with tf.GradientTape() as tape:
+            tape.watch(rows)
+            pooled = _pooled(network, values, kernel, tokens, [(rows, places)], training=True)
+            total = tf.reduce_sum(_logits(network, _hidden(network, values, pooled)))
+        gradient = tf.convert_to_tensor(tape.gradient(total, rows))[1:]
+        return tf.reshape(tf.norm(gradient, axis=1), tf.shape(tokens)) * tf.cast(tokens != PAD, tf.float32)
+
+    return lambda tokens: norms(tokens).numpy()
 
 
 def _logits(network: keras.Model, features: tf.Tensor) -> tf.Tensor:
@@ -242,51 +272,6 @@ def _logits(network: keras.Model, features: tf.Tensor) -> tf.Tensor:
 def as_input(values: Hyperparameters, tokens: tf.Tensor) -> tf.Tensor:
     """What the network takes for a batch of token ids <int32>[batch, length]."""
     return tokens if values.embedding_size else tf.cast(tokens, tf.float32)[:, None, :]
-
-
-def _summed(gradient: Any) -> Any:
-    """A gradient in which no row occurs twice."""
-    if not isinstance(gradient, tf.IndexedSlices):
-        return gradient
-    rows, places = tf.unique(gradient.indices)
-    values = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(rows))
-    return tf.IndexedSlices(values, rows, gradient.dense_shape)
-
-
-class FusedAdam(keras.optimizers.Adam):
-    """Keras's Adam, each variable updated by one operation of TensorFlow's instead of a dozen."""
-
-    def _clip_gradients(self, grads: list[Any]) -> list[Any]:
-        # Rows are measured and scaled as rows, not as the whole table that they are of.
-        grads = [_summed(gradient) for gradient in grads]
-        if self.global_clipnorm:
-            grads, _ = tf.clip_by_global_norm(grads, self.global_clipnorm)
-        return grads
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        step = tf.cast(self.iterations.value, tf.float32) + 1.0
-        place = self._get_variable_index(variable)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[place].value.handle,
-            v=self._velocities[place].value.handle,
-            beta1_power=tf.pow(self.beta_1, step),
-            beta2_power=tf.pow(self.beta_2, step),
-            lr=tf.cast(learning_rate, tf.float32),
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
-            grad=tf.convert_to_tensor(gradient),
-        )
-
-
-def optimizer(values: Hyperparameters, steps: int) -> keras.optimizers.Optimizer:
-    """The optimizer, its schedule laid out over `steps`, the most that training can take."""
-    rate: Any = values.learning_rate
-    if values.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(values.learning_rate, steps)
-    cls = {"adam": FusedAdam, "rmsprop": keras.optimizers.RMSprop}[values.optimizer]
-    return cls(learning_rate=rate, global_clipnorm=values.clip_norm or None)
 
 
 def make_predict(

@@ -16,7 +16,7 @@ Preset = Annotated[
     PresetName,
     typer.Option(
         envvar="JOB_PRESET",
-        help="Recipe: quickstart (embedded data, half a minute), seed (the tutorial's, to the letter) or standard.",
+        help="Recipe: quickstart (embedded data, half a minute), seed (the tutorial's, to the letter), standard, or dependency (how far back each network remembers).",
     ),
 ]
 Data = Annotated[
@@ -31,6 +31,14 @@ LabelColumn = Annotated[
 Distance = Annotated[
     int | None, typer.Option(envvar="JOB_DISTANCE", help="Tokens between the two clues of the embedded corpus [default: 10].")
 ]
+Distances = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--distance",
+        envvar="JOB_DISTANCE",
+        help="Tokens between the two clues of the embedded corpus; of dependency it may be repeated [default: 10, or by preset].",
+    ),
+]
 
 
 Output = Annotated[Path, typer.Option(envvar="JOB_OUTPUT", help="Folder for the results.")]
@@ -38,7 +46,9 @@ Architectures = Annotated[
     list[Architecture] | None,
     typer.Option(envvar="JOB_ARCHITECTURE", help="Network to train; may be repeated [default: both]."),
 ]
-Seeds = Annotated[int, typer.Option(envvar="JOB_SEEDS", help="Train with the seeds 0 to N-1.")]
+Seeds = Annotated[
+    int | None, typer.Option(envvar="JOB_SEEDS", help="Train with the seeds 0 to N-1 [default: 1, of dependency 3].")
+]
 Shard = Annotated[
     str | None,
     typer.Option(

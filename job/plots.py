@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
+from xml.sax.saxutils import escape
 
 import matplotlib
 import numpy as np
@@ -22,6 +23,14 @@ _VARIABLES = {
     COLOURS["lstm"]: "--lstm",
     COLOURS["baseline"]: "--muted",
 }
+# Where there is no page: its colours (job/templates/page.html.j2).
+_COLOURS = """
+:root { --page: #fbfbfa; --ink: #1c1e21; --muted: #585e66; --line: #d9dce0; --rnn: #a8480c; --lstm: #1559a8 }
+@media (prefers-color-scheme: dark) {
+  :root { --page: #15171a; --ink: #e8eaed; --muted: #a9b0b8; --line: #3a3f46; --rnn: #f0a45d; --lstm: #7db8f7 }
+}
+svg { background: var(--page) }
+"""
 _MARKERS = {"rnn": "o", "lstm": "s"}
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -44,11 +53,19 @@ _STYLE: Any = {
 }
 
 
-def draw(name: str, paint: Callable[[Axes], None], height: float = 3.2) -> str:
-    """An SVG element of what `paint` draws; `name` keeps its parts' names apart from those of the page's other figures."""
+Paint = Callable[[Axes], None]
+
+
+def draw(name: str, *paints: Paint, height: float = 3.2) -> str:
+    """An SVG element of what each of `paints` draws, side by side.
+
+    Args:
+        name: Keeps its parts' names apart from those of the page's other figures.
+    """
     with matplotlib.rc_context(_STYLE | {"svg.hashsalt": name}):
-        figure = Figure(figsize=(4.8, height), layout="constrained")
-        paint(figure.subplots())
+        figure = Figure(figsize=(4.8 * len(paints), height), layout="constrained")
+        for paint, axes in zip(paints, figure.subplots(1, len(paints), squeeze=False)[0], strict=True):
+            paint(axes)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = stream.getvalue()
@@ -62,7 +79,14 @@ def draw(name: str, paint: Callable[[Axes], None], height: float = 3.2) -> str:
     return text.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1)
 
 
-def accuracies(summaries: dict[str, Any], baseline: float) -> Callable[[Axes], None]:
+def draw_alone(name: str, title: str, *paints: Paint) -> bytes:
+    """The same as a file of its own, which brings its colours, light and dark, and a title for who does not see it."""
+    text = draw(name, *paints).replace('aria-hidden="true" focusable="false"', 'role="img"', 1)
+    end = text.index(">") + 1
+    return f"{text[:end]}<title>{escape(title)}</title><style>{_COLOURS}</style>{text[end:]}".encode()
+
+
+def accuracies(summaries: dict[str, Any], baseline: float) -> Paint:
     """Each seed's test accuracy, the mean's interval, and the baseline.
 
     Args:
@@ -88,7 +112,7 @@ def accuracies(summaries: dict[str, Any], baseline: float) -> Callable[[Axes], N
     return paint
 
 
-def curves(histories: dict[str, list[list[dict[str, Any]]]], key: str, shown: str) -> Callable[[Axes], None]:
+def curves(histories: dict[str, list[list[dict[str, Any]]]], key: str, shown: str) -> Paint:
     """A figure of every epoch and seed, in training and on validation data.
 
     Args:
@@ -120,7 +144,7 @@ def curves(histories: dict[str, list[list[dict[str, Any]]]], key: str, shown: st
     return paint
 
 
-def roc(labels: NDArray[np.int8], predicted: dict[str, NDArray[np.float32]]) -> Callable[[Axes], None]:
+def roc(labels: NDArray[np.int8], predicted: dict[str, NDArray[np.float32]]) -> Paint:
     """The ROC curves of these probabilities."""
     from sklearn.metrics import roc_curve
 
@@ -138,7 +162,7 @@ def roc(labels: NDArray[np.int8], predicted: dict[str, NDArray[np.float32]]) -> 
     return paint
 
 
-def reliability(calibrations: dict[str, dict[str, Any]]) -> Callable[[Axes], None]:
+def reliability(calibrations: dict[str, dict[str, Any]]) -> Paint:
     """What was said against what was true, a point for each tenth of the scale."""
 
     def paint(axes: Axes) -> None:
@@ -152,7 +176,7 @@ def reliability(calibrations: dict[str, dict[str, Any]]) -> Callable[[Axes], Non
     return paint
 
 
-def by_length(lengths: NDArray[np.int64], right: dict[str, NDArray[np.float64]]) -> Callable[[Axes], None]:
+def by_length(lengths: NDArray[np.int64], right: dict[str, NDArray[np.float64]]) -> Paint:
     """Accuracy over reviews of similar length, with 95 % intervals (Wilson).
 
     Args:
@@ -175,6 +199,64 @@ def by_length(lengths: NDArray[np.int64], right: dict[str, NDArray[np.float64]])
         axes.legend()
 
     return paint
+
+
+_DASHES = ("-", "--", ":", "-.", (0, (5, 1)))
+
+
+def by_distance(dependency: dict[str, Any]) -> Paint:
+    """Test accuracy against the distance of the two clues, with 95 % intervals over seeds; a network a line.
+
+    Args:
+        dependency: The entry of metrics.json.
+    """
+
+    def paint(axes: Axes) -> None:
+        axes.axhline(0.5, color=_INK, linewidth=0.8)
+        words = dependency["bag_of_words"]
+        axes.plot([each["distance"] for each in words], [each["accuracy"] for each in words], "x", color=COLOURS["baseline"], label="bag of words")  # fmt: skip
+        for network, style in _styled(dependency["networks"]):
+            points = [each for each in network["points"] if each["test_accuracy"]["mean"] is not None]
+            means = np.array([each["test_accuracy"]["mean"] for each in points])
+            ends = [each["test_accuracy"]["ci95"] or [mean, mean] for each, mean in zip(points, means, strict=True)]
+            # An accuracy is no more than 1, whatever Student's t says of three.
+            errors = np.abs(np.clip(np.array(ends).T, 0.0, 1.0) - means) if len(points) and not network["remedy"] else None
+            # Intervals of two networks at one distance stand side by side.
+            aside = 1.03 if network["architecture"] == "lstm" else 0.97
+            axes.errorbar([aside * each["distance"] for each in points], means, yerr=errors, capsize=3, **style)
+        axes.set(xlabel="tokens between the clues", ylabel="test accuracy", xscale="log", ylim=(0.42, 1.03))
+        axes.set_xticks(dependency["distances"], [str(each) for each in dependency["distances"]])
+        axes.minorticks_off()
+        axes.legend(fontsize=7, ncols=2, loc="upper left", bbox_to_anchor=(-0.1, -0.2), columnspacing=1.0)
+
+    return paint
+
+
+def gradients(dependency: dict[str, Any]) -> Paint:
+    """How much a token moves the decision, against its distance from the end, at the longest distance trained."""
+
+    def paint(axes: Axes) -> None:
+        for network, style in _styled(dependency["networks"]):
+            shares = network["points"][-1]["gradient_norms"]
+            # The last token stands at 0, which a logarithm does not show.
+            axes.plot([each["back"] + 1 for each in shares], [each["share"] for each in shares], **style)
+        axes.set(xlabel="tokens from the end", ylabel="gradient, of the last token's", xscale="log", yscale="log")
+        axes.minorticks_off()
+
+    return paint
+
+
+def _styled(networks: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each network with its line: a colour an architecture, a dash a remedy."""
+    seen: dict[str, int] = {}
+    result = []
+    for network in networks:
+        name = network["architecture"]
+        number = seen[name] = seen.get(name, -1) + 1
+        text = label(name) + (f", {network['remedy']}" if network["remedy"] else "")
+        style = {"color": COLOURS[name], "linestyle": _DASHES[number % len(_DASHES)], "label": text}
+        result.append((network, style | ({"marker": _MARKERS[name], "markersize": 5} if not network["remedy"] else {})))
+    return result
 
 
 def _plain_ticks(axes: Axes, values: Sequence[float]) -> None:

@@ -165,8 +165,16 @@ def print_summary(metrics: dict[str, Any], folder: str) -> None:
     scores = (f"{test['accuracy']:.4f}", f"{test['loss']:.4f}", "–" if test["auc"] is None else f"{test['auc']:.4f}")
     table.add_row("baseline", "–", *scores, f"{metrics['baseline']['seconds']:.1f}", "–")
     console.print(table)
-    comparison = metrics["comparison"]
-    console.print((comparison or metrics["baseline"])["verdict"], highlight=False)
+    dependency = metrics["dependency"]
+    if dependency:
+        distances = Table("network", "trained", *map(str, dependency["distances"]), title="test accuracy by distance")
+        for network in dependency["networks"]:
+            means = [point["test_accuracy"]["mean"] for point in network["points"]]
+            cells = ["–" if mean is None else f"{mean:.3f}" for mean in means]
+            distances.add_row(network["architecture"], network["remedy"] or "plain", *cells)
+        distances.add_row("bag of words", "–", *(f"{each['accuracy']:.3f}" for each in dependency["bag_of_words"]))
+        console.print(distances)
+    console.print((dependency or metrics["comparison"] or metrics["baseline"])["verdict"], highlight=False)
     reproduction = metrics.get("reproduction")
     if reproduction:
         published = Table("network", "figure", "published", "measured (mean ± sd)")

@@ -1,13 +1,17 @@
-"""Where a result comes from: versions, source revision, memory used."""
+"""Where a result comes from: versions, source revision, memory used, and the command that makes it again."""
 
 import platform
 import resource
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+from job.config import DEFAULT_DISTANCES, DEFAULT_SEEDS
 from job.errors import MissingInputError
+from job.presets import PRESETS, Architecture, PresetName
 
 
 def peak_memory_bytes() -> int:
@@ -54,3 +58,23 @@ def revision() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None
+
+
+def command(configuration: dict[str, Any]) -> str:
+    """The command that makes this run again: its preset, and what differs from it."""
+    values = {Architecture(name): each for name, each in configuration["hyperparameters"].items()}
+    words = ["sentiment-job train", f"--preset {configuration['preset']}", f"--data {configuration['data']}"]
+    words += [
+        f"--{key.replace('_', '-')} {configuration[key]}" for key in ("text_column", "label_column") if configuration[key]
+    ]
+    preset = PresetName(configuration["preset"])
+    if configuration["distances"] not in (None, list(DEFAULT_DISTANCES[preset])):
+        words += [f"--distance {distance}" for distance in configuration["distances"]]
+    if configuration["seeds"] != DEFAULT_SEEDS[preset] or preset is not PresetName.dependency:
+        words.append(f"--seeds {configuration['seeds']}")
+    if len(values) < len(Architecture):
+        words += [f"--architecture {name}" for name in values]
+    for key in ("epochs", "batch_size", "units", "vocabulary_size", "max_tokens", "learning_rate"):
+        changed = {each[key] for name, each in values.items() if each[key] != asdict(PRESETS[preset][name])[key]}
+        words += [f"--{key.replace('_', '-')} {value}" for value in changed]
+    return " ".join(words)

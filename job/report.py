@@ -1,19 +1,18 @@
 """report.html: one page, complete in itself, that says what a run found, the verdict first; or compares several runs."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from job import examples
-from job.artifacts import Output, Result
+from job import examples, provenance
+from job.artifacts import DEPENDENCY, Output, Result
 from job.comparison import Answers, compare, verdict
-from job.config import DEFAULT_DISTANCE
+from job.dependency import describe_limit
 from job.errors import MissingInputError
-from job.presets import PRESETS, Architecture, PresetName
 from job.results import BASELINE, Results, predictions
 from job.validation import validate
 
@@ -85,13 +84,16 @@ def make(
     baseline: Result,
     labels: NDArray[np.int8],
     chosen: dict[str, Any],
-) -> bytes:
-    """The page of a run that is about to be finished; arguments as the fields of `Run`."""
+) -> dict[str, bytes]:
+    """The page of a run that is about to be finished, and its plot of the preset dependency, by the files' names.
+
+    Arguments as the fields of `Run`.
+    """
     histories = {
         str(each): {seed: runs[seed].history for seed in sorted(runs) if runs[seed].history} for each, runs in results.items()
     }
     probabilities = predictions(results) | {(BASELINE, 0): baseline.probabilities}
-    return render(
+    page = render(
         Run(
             name=name,
             metrics=metrics,
@@ -102,6 +104,13 @@ def make(
             examples=chosen,
         )
     )
+    dependency = metrics["dependency"]
+    if not dependency:
+        return {REPORT: page}
+    from job import plots
+
+    plot = plots.draw_alone("dependency", dependency["verdict"], plots.by_distance(dependency), plots.gradients(dependency))
+    return {REPORT: page, DEPENDENCY: plot}
 
 
 def rewrite(folders: list[Path]) -> Path:
@@ -130,12 +139,13 @@ def render(run: Run) -> bytes:
         run=run,
         metrics=metrics,
         names=_NAMES,
-        verdict=(metrics["comparison"] or metrics["baseline"])["verdict"],
+        verdict=(metrics["dependency"] or metrics["comparison"] or metrics["baseline"])["verdict"],
+        limits=_limits(metrics["dependency"]),
         rows=[_row(name, entry) for name, entry in architectures.items()],
         figures=figures,
         confusions=confusions,
         examples=_examples(run),
-        command=_command(run.record["configuration"]),
+        command=provenance.command(run.record["configuration"]),
         hyperparameters=_hyperparameters(run.record["identity"]["hyperparameters"]),
     )
 
@@ -226,7 +236,11 @@ def _figures(run: Run, best: dict[str, NDArray[np.float32]]) -> list[dict[str, s
         baseline = run.metrics["baseline"]["test"]["accuracy"]
         said = "; ".join(f"{_NAMES[name]} {np.mean(each['accuracies']):.4f}" for name, each in summaries.items())
         add("accuracy", "Test accuracy by seed", f"Points are seeds, the bar is their mean with its 95 % interval: {said}; baseline {baseline:.4f}.", plots.accuracies(summaries, baseline))  # fmt: skip
-    if histories:
+    dependency = run.metrics["dependency"]
+    if dependency:
+        add("distance", "How far back each network remembers", "Test accuracy against the distance of the two clues, mean over seeds, with 95 % intervals of the plain networks.", plots.by_distance(dependency))  # fmt: skip
+        add("gradient", "How far back the gradient reaches", f"Norm of the decision's gradient by a token's embedding, in shares of the last token's, after training at distance {dependency['distances'][-1]}; lines as beside.", plots.gradients(dependency))  # fmt: skip
+    elif histories:
         for key in ("loss", "accuracy"):
             add(f"curve-{key}", f"{key.capitalize()} by epoch", f"Training (dotted) and validation (solid) {key}, each line a seed.", plots.curves(histories, key, key))  # fmt: skip
     if best and 0 < run.labels.sum() < len(run.labels):
@@ -241,6 +255,21 @@ def _figures(run: Run, best: dict[str, NDArray[np.float32]]) -> list[dict[str, s
         right = {name: run.correct(name).mean(0) for name in best}
         add("length", "Accuracy by review length", "Eight groups of equal size, with 95 % intervals over reviews.", plots.by_length(lengths, right))  # fmt: skip
     return made
+
+
+def _limits(dependency: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Rows of a table: each network, what helps it, where it falls to chance, and its accuracy at each distance."""
+    if not dependency:
+        return []
+    return [
+        {
+            "name": _NAMES[network["architecture"]],
+            "remedy": network["remedy"] or "as Keras makes it",
+            "limit": describe_limit(network["limit"], dependency["distances"]),
+            "accuracies": [point["test_accuracy"]["mean"] for point in network["points"]],
+        }
+        for network in dependency["networks"]
+    ]
 
 
 def _best_run(entry: dict[str, Any]) -> dict[str, Any]:
@@ -281,28 +310,6 @@ def _examples(run: Run) -> list[dict[str, Any]]:
         for title, numbers in groups
         if numbers
     ]
-
-
-def _command(configuration: dict[str, Any]) -> str:
-    """The command that makes this run again: its preset, and what differs from it."""
-    values = {Architecture(name): each for name, each in configuration["hyperparameters"].items()}
-    words = ["sentiment-job train", f"--preset {configuration['preset']}", f"--data {configuration['data']}"]
-    words += [
-        f"--{key.replace('_', '-')} {configuration[key]}" for key in ("text_column", "label_column") if configuration[key]
-    ]
-    if configuration["distance"] not in (None, DEFAULT_DISTANCE):
-        words.append(f"--distance {configuration['distance']}")
-    words.append(f"--seeds {configuration['seeds']}")
-    if len(values) < len(Architecture):
-        words += [f"--architecture {name}" for name in values]
-    for key in ("epochs", "batch_size", "units", "vocabulary_size", "max_tokens", "learning_rate"):
-        changed = {
-            each[key]
-            for name, each in values.items()
-            if each[key] != asdict(PRESETS[PresetName(configuration["preset"])][name])[key]
-        }
-        words += [f"--{key.replace('_', '-')} {value}" for value in changed]
-    return " ".join(words)
 
 
 def _hyperparameters(values: dict[str, dict[str, Any]]) -> list[tuple[str, list[Any]]]:

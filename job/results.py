@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from job import evaluation
 from job.artifacts import Output, Result
 from job.comparison import Answers, compare, verdict
+from job.dependency import compile_dependency
 from job.errors import ConfigurationError, DataError, DivergedError
 from job.presets import Architecture
 from job.schema import SCHEMA_VERSION, check_schema
@@ -74,9 +75,9 @@ def difference(there: Any, here: dict[str, Any]) -> str:
     """The first setting in which two identities differ, in words."""
     if not isinstance(there, dict):
         return "it tells none"
-    for key in ("preset", "data"):
-        if there.get(key) != here[key]:
-            return f"its {key} is {str(there.get(key))[:16]}, here {str(here[key])[:16]}"
+    for key in ("preset", "distances", "data"):
+        if there.get(key) != here.get(key):
+            return f"its {key} is {str(there.get(key))[:40]}, here {str(here.get(key))[:40]}"
     old, new = there.get("hyperparameters", {}), here["hyperparameters"]
     if set(old) != set(new):
         return f"its architectures are {' '.join(sorted(old))}, here {' '.join(sorted(new))}"
@@ -136,6 +137,7 @@ def compile_metrics(
         "comparison": _comparison(answers, against),
         "baseline": baseline.record | against,
         "reproduction": evaluation.reproduce(architectures) if preset == "seed" else None,
+        "dependency": compile_dependency(architectures, baseline.record) if preset == "dependency" else None,
     }
     check_schema(metrics)
     return metrics

@@ -1,6 +1,8 @@
 """The job: data, device, one training after another, evaluation, results. Ties the parts together."""
 
 import datetime
+import re
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -12,14 +14,14 @@ from numpy.typing import NDArray
 import job
 from job import baseline as linear
 from job import device as devices
-from job import environment, examples, provenance, report
+from job import distances, environment, examples, provenance, report
 from job.artifacts import TRAINING_HASHES, VOCABULARY, WORD_INDEX, Output, Result, Saver, to_npy
 from job.config import Configuration, fingerprint
 from job.data import batches
 from job.data.corpus import Corpus, load
 from job.errors import DeviceError
 from job.prediction import Predictor
-from job.presets import Architecture, PresetName
+from job.presets import Architecture, Hyperparameters, PresetName
 from job.progress import Reporter
 from job.results import BASELINE, Results, best_seed, compile_metrics, finished, predictions, require_finished
 from job.trial import Trial, build_network, parts
@@ -37,12 +39,16 @@ def plan(configuration: Configuration) -> dict[str, Any]:
         "data": source.name,
         "text_column": source.text_column,
         "label_column": source.label_column,
-        "distance": source.distance if source.name == "embedded" else None,
+        "distances": list(source.distances) if source.name == "embedded" else None,
         "device": str(configuration.device),
         "require_fast_kernel": configuration.require_fast_kernel,
         "output": str(configuration.output),
         "cache": str(source.cache),
         "hyperparameters": {str(name): asdict(values) for name, values in configuration.hyperparameters.items()},
+        "remedies": {
+            str(name): {remedy: asdict(values) for remedy, values in each.items()}
+            for name, each in configuration.remedies.items()
+        },
         "seeds": configuration.seeds,
         "shard": f"{configuration.shard[0]}/{configuration.shard[1]}" if configuration.shard else None,
         "trainings": [{"architecture": str(name), "seed": seed} for name, seed in configuration.trainings()],
@@ -133,6 +139,7 @@ def _train_all(
 
     software = f"TensorFlow {versions['tensorflow']}, sentiment-job {job.__version__}"
     place = f"{device['type']} ({device['name']}, {device['cores']} cores, {software})"
+    trainer = _Trainer(output, device, place, reporter, look)
     results: Results = {name: {} for name in configuration.hyperparameters if name in dict(wanted)}
     baseline = output.load_result(BASELINE, 0, reporter.message)
     if there is not None:
@@ -143,43 +150,93 @@ def _train_all(
             for seed, result in runs.items():
                 results.setdefault(name, {})[seed] = result
                 output.save_result(name, seed, result)
-    saved, spent = 0, 0.0
     for name, seed in wanted:
         if seed in results[name]:
             continue
         kept = output.load_result(name, seed, reporter.message)
-        if kept is None:
-            checkpoints = output.checkpoints(name, seed, reporter.message)
-            trial = Trial(
-                name, seed, configuration.hyperparameters[name], corpus, device, f"{place} by {kernels[name]}", kernels[name]
+        if kept is None and configuration.preset is PresetName.dependency:
+            kept = distances.train(name, seed, configuration, corpus, partial(trainer.train, traces_gradients=True))
+            output.save_result(name, seed, _pruned(results[name], seed, kept))
+        elif kept is None:
+            kept = trainer.train(
+                str(name), name, seed, configuration.hyperparameters[name], corpus, partial(_pruned, results[name], seed)
             )
-            kept = trial.run(checkpoints, reporter, look)
-            if best_seed(results[name] | {seed: kept}) != seed:
-                # Only the best seed's are ever used.
-                kept = replace(kept, weights=None)
-            output.save_result(name, seed, kept)
-            checkpoints.clear()
-            saved, spent = saved + checkpoints.count, spent + checkpoints.seconds
         results[name][seed] = kept
         best = best_seed(results[name])
         results[name] |= {
             other: replace(result, weights=None) for other, result in results[name].items() if other not in (best, seed)
         }
-    trained = sum(result.record["seconds"] for runs in results.values() for result in runs.values())
-    reporter.message(
-        f"peak memory {provenance.peak_memory_bytes() / 2**20:,.0f} MiB; {saved} checkpoints took {spent:.2f} s"
-        + (f", {spent / trained:.2%} of training" if trained else "")
-    )
+    reporter.message(f"peak memory {provenance.peak_memory_bytes() / 2**20:,.0f} MiB; {trainer.describe_checkpoints()}")
     if baseline is None:
         values = next(iter(configuration.hyperparameters.values()))
-        train, _, test = parts(corpus, values)
-        record, probabilities = linear.run(corpus, train, test, values.validation_share, look)
+        if configuration.preset is PresetName.dependency:
+            record, probabilities = distances.baseline(corpus, configuration.source.distances, values.validation_share, look)
+        else:
+            train, _, test = parts(corpus, values)
+            record, probabilities = linear.run(corpus, train, test, values.validation_share, look)
         reporter.message(
             f"baseline: {record['name']}, test accuracy {record['test']['accuracy']:.4f}, {record['seconds']:.1f} s"
         )
         baseline = Result(record, [], probabilities, None)
         output.save_result(BASELINE, 0, baseline)
     return _finish(configuration, corpus, output, run, results, baseline, kernels, reporter)
+
+
+class _Trainer:
+    """Does single trainings: each is taken up where it was left, and kept when it is finished."""
+
+    def __init__(
+        self, output: Output, device: dict[str, Any], place: str, reporter: Reporter, look: Callable[[str], None]
+    ) -> None:
+        self._output, self._device, self._place, self._reporter, self._look = output, device, place, reporter, look
+        self._saved, self._spent, self._trained = 0, 0.0, 0.0
+
+    def train(
+        self,
+        name: str,
+        architecture: Architecture,
+        seed: int,
+        values: Hyperparameters,
+        corpus: Corpus,
+        prune: Callable[[Result], Result] = lambda result: result,
+        traces_gradients: bool = False,
+    ) -> Result:
+        """A training's result, kept after `prune`: loaded, or made now."""
+        key = re.sub("[^a-z0-9]+", "-", name.lower())
+        kept = self._output.load_result(key, seed, self._reporter.message)
+        if kept is not None:
+            return kept
+        kernel = devices.kernel(self._device, architecture, values)
+        place = f"{self._place} by {kernel}"
+        checkpoints = self._output.checkpoints(key, seed, self._reporter.message)
+        trial = Trial(architecture, seed, values, corpus, self._device, place, kernel, name, traces_gradients)
+        kept = prune(trial.run(checkpoints, self._reporter, self._look))
+        self._output.save_result(key, seed, kept)
+        checkpoints.clear()
+        self._saved, self._spent = self._saved + checkpoints.count, self._spent + checkpoints.seconds
+        self._trained += kept.record["seconds"]
+        return kept
+
+    def describe_checkpoints(self) -> str:
+        """What saving snapshots cost."""
+        share = f", {self._spent / self._trained:.2%} of training" if self._trained else ""
+        return f"{self._saved} checkpoints took {self._spent:.2f} s{share}"
+
+
+def _pruned(others: dict[int, Result], seed: int, result: Result) -> Result:
+    """A seed's result, without its weights where another seed is better: only the best one's are ever used."""
+    return result if best_seed(others | {seed: result}) == seed else replace(result, weights=None)
+
+
+def _named_histories(results: Results) -> dict[str, list[dict[str, Any]]]:
+    """Each training's rows of history.csv, by a name for TensorBoard."""
+    named: dict[str, list[dict[str, Any]]] = {}
+    for name, runs in results.items():
+        for seed in sorted(runs):
+            for row in runs[seed].history:
+                where = [f"distance-{row['distance']}", row["remedy"] or "plain"] if "distance" in row else []
+                named.setdefault("/".join([str(name), *where, f"seed-{seed}"]), []).append(row)
+    return named
 
 
 def _write_events(histories: dict[str, list[dict[str, Any]]], folder: Path) -> None:
@@ -232,14 +289,13 @@ def _finish(
     }
     labels = corpus.labels[places[2]]
     metrics = compile_metrics(str(configuration.preset), data, run["device"], results, baseline, labels)
-    named = {f"{name}/seed-{seed}": runs[seed].history for name, runs in results.items() for seed in sorted(runs)}
-    savers["tensorboard"] = partial(_write_events, named)
+    savers["tensorboard"] = partial(_write_events, _named_histories(results))
     text = partial(_test_text, corpus, places[2])
     chosen = examples.choose(labels, predictions(results), text, corpus.lengths[places[2]])
-    page = report.make(output.folder.resolve().name, metrics, run, results, baseline, labels, chosen)
+    pages = report.make(output.folder.resolve().name, metrics, run, results, baseline, labels, chosen)
     hashes = np.sort(corpus.hashes[np.concatenate(places[:2])])
     extra: dict[str, Any] = {VOCABULARY: corpus.words, TRAINING_HASHES: to_npy(hashes)}
-    extra |= {examples.EXAMPLES: chosen, report.REPORT: page}
+    extra |= {examples.EXAMPLES: chosen} | pages
     if configuration.preset is PresetName.seed:
         extra[WORD_INDEX] = batches.used_word_index(corpus, np.concatenate(places), values.vocabulary_size)
 

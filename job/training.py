@@ -204,6 +204,8 @@ class Training:
             self._best, best_epoch, best_loss = weights, position.epoch, scores[0] if scores else None
         elif self._values.patience and position.epoch - best_epoch >= self._values.patience:
             ended = True
+        if self._values.learned_accuracy and scores and scores[1] >= self._values.learned_accuracy:
+            ended = True
         self.position = Position(
             epoch=position.epoch + 1, history=history, best_epoch=best_epoch, best_loss=best_loss, ended=ended
         )

@@ -23,6 +23,9 @@ _EVALUATION_BATCH = 256
 # that it would cost more than a hundredth of the time, correspondingly later.
 _CHECKPOINT_SECONDS = 30.0
 _LEAST_RATIO = 100.0
+# Where gradients are traced: batches of validation reviews, and tokens back from the last one.
+_GRADIENT_BATCHES = 4
+_BACK = (0, 1, 2, 5, 10, 20, 50, 100, 200, 400)
 # The part of a GPU's memory that the training reviews may take; where they need more, the host assembles the batches.
 _RESIDENT_SHARE = 0.25
 
@@ -66,6 +69,8 @@ class Trial:
         device: The `device` entry of metrics.json.
         place: Names the device and the software: what a continued training must share to be bit-identical.
         kernel: What runs the recurrence.
+        name: Of the training, for people; by default the architecture's.
+        traces_gradients: Whether `gradient_norms` is measured at the end.
     """
 
     def __init__(
@@ -77,11 +82,14 @@ class Trial:
         device: dict[str, Any],
         place: str,
         kernel: str,
+        name: str | None = None,
+        traces_gradients: bool = False,
     ) -> None:
         from job import models
 
         self._architecture, self._seed, self._values, self._corpus = architecture, seed, values, corpus
         self._device, self._place, self._kernel = device, place, kernel
+        self._name, self._traces_gradients = name or str(architecture), traces_gradients
         self._train, self._validation, self._test = parts(corpus, values)
         # The tutorial's network takes every review at one fixed length.
         self._length = None if values.embedding_size else values.max_tokens
@@ -123,12 +131,12 @@ class Trial:
         except signals.Interrupted:
             save()
             raise
-        result = self._score(training.position, reporter, look)
+        result = self._score(training.position, training.steps, reporter, look)
         training.release()
         return result
 
     def _prepare(self, checkpoints: Checkpoints, reporter: Reporter) -> Any:
-        from job import models, training
+        from job import models, optimizers, training
 
         values = self._values
         feed = self._feed()
@@ -139,21 +147,21 @@ class Trial:
         made = training.Training(
             self._network,
             partial(models.forward, self._network, values, self._kernel),
-            models.optimizer(values, feed.steps * values.epochs),
+            optimizers.optimizer(values, feed.steps * values.epochs),
             values,
             self._seed,
             feed,
             validate if len(self._validation) else None,
         )
         snapshot = checkpoints.load()
-        reporter.start(self._architecture, self._seed, values.epochs)
+        reporter.start(self._name, self._seed, values.epochs)
         if snapshot is not None:
             made.restore(training.State(snapshot.values["position"], snapshot.arrays))
             self._continued = list(snapshot.values["continued"])
             where = f"epoch {made.position.epoch} after step {made.position.step} of {made.steps}"
             if made.position.ended:
                 where = "its evaluation"
-            reporter.message(f"{self._architecture} seed {self._seed}: continued at {where}")
+            reporter.message(f"{self._name} seed {self._seed}: continued at {where}")
             if snapshot.values["place"] != self._place:
                 change = f"at {where} from {snapshot.values['place']} to {self._place}"
                 self._continued.append(change)
@@ -170,7 +178,7 @@ class Trial:
         steps = -(-len(self._train) // values.batch_size)
 
         def order(epoch: int) -> list[NDArray[np.int64]]:
-            return batches.training_order(lengths, values.batch_size, self._seed, epoch)
+            return batches.training_order(lengths, values.batch_size, values.length_pool, self._seed, epoch)
 
         def assembled(epoch: int, done: int) -> Iterable[batches.Batch]:
             chosen = order(epoch)[done:]
@@ -198,7 +206,7 @@ class Trial:
             signals.raise_pending()
         return result
 
-    def _score(self, position: Any, reporter: Reporter, look: Callable[[str], None]) -> Result:
+    def _score(self, position: Any, steps: int, reporter: Reporter, look: Callable[[str], None]) -> Result:
         history = [{"seed": self._seed} | asdict(epoch) for epoch in position.history]
         logits = {"train": self._train, "validation": self._validation, "test": self._test}
         scores: dict[str, Any] = dict.fromkeys(logits)
@@ -207,7 +215,7 @@ class Trial:
         if not diverged:
             for name, indices in logits.items():
                 if name == "test":
-                    look(f"scores of {self._architecture}, seed {self._seed}")
+                    look(f"scores of {self._name}, seed {self._seed}")
                 predicted = self._predict(indices)
                 if not np.isfinite(predicted).all():
                     diverged = f"a prediction for the {name} reviews was not a number after the last epoch, seed {self._seed}"
@@ -218,7 +226,7 @@ class Trial:
                 probabilities = evaluation.probabilities(predicted)
                 calibration = evaluation.calibration(self._corpus.labels[self._test], probabilities)
         if diverged:
-            reporter.message(f"warning: {self._architecture}: {diverged}; the other runs go on")
+            reporter.message(f"warning: {self._name}: {diverged}; the other runs go on")
             scores = dict.fromkeys(scores)
         last = position.history[-1] if position.history else None
         seconds = sum(epoch.seconds for epoch in position.history)
@@ -228,6 +236,7 @@ class Trial:
             "status": "diverged" if diverged else "finished",
             "diverged": diverged,
             "epochs": len(position.history),
+            "steps": len(position.history) * steps,
             "best_epoch": position.best_epoch,
             "parameters": int(self._network.count_params()),
             "device": self._device["type"],
@@ -242,4 +251,25 @@ class Trial:
             "seconds": seconds,
             "tokens_per_second": tokens / seconds if seconds else 0.0,
         }
+        if self._traces_gradients:
+            record["gradient_norms"] = None if diverged else self._gradient_norms()
         return Result(record, history, probabilities, None if diverged else self._network.get_weights())
+
+    def _gradient_norms(self) -> list[dict[str, float]]:
+        """How far back the trained network still feels a token: at growing distances from the end, `back`, `norm`.
+
+        A norm is that of the logit's gradient by the token's embedding, the mean over validation reviews.
+        """
+        from job import models
+
+        values, size = self._values, self._values.batch_size
+        chosen = self._validation[: _GRADIENT_BATCHES * size]
+        norms_of = models.make_token_gradients(self._network, values, self._kernel)
+        order = batches.evaluation_order(self._corpus.lengths[chosen], size)
+        sums: dict[int, list[float]] = {}
+        for batch in batches.batches(self._corpus, chosen, order, values.vocabulary_size, values.max_tokens):
+            lengths = np.count_nonzero(batch.tokens, axis=1)
+            norms = norms_of(batch.tokens)
+            for back in (each for each in _BACK if each < lengths.min()):
+                sums.setdefault(back, []).extend(norms[np.arange(len(lengths)), lengths - 1 - back].tolist())
+        return [{"back": back, "norm": float(np.mean(each))} for back, each in sums.items() if len(each) == len(chosen)]

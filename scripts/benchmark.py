@@ -83,7 +83,7 @@ def write_batches(data: str, cache: Path, count: int, path: Path) -> float:
     reviews = corpus.load(source)
     train = reviews.part("train")
     lengths = np.minimum(reviews.lengths[train], values.max_tokens)
-    order = batches.training_order(lengths, values.batch_size, 0, 1)
+    order = batches.training_order(lengths, values.batch_size, values.length_pool, 0, 1)
     order = [places for places in order if len(places) == values.batch_size][:count]
     used = np.concatenate(order)
     tokens = [clip(reviews.review(int(train[place]))[None, -values.max_tokens :], values.vocabulary_size)[0] for place in used]

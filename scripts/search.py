@@ -64,7 +64,7 @@ def parse(variant: str) -> dict[str, Any]:
 
 def attempt(corpus: Corpus, architecture: Architecture, values: Hyperparameters, seed: int, kernel: str) -> dict[str, Any]:
     """One training, and how it did on the held-out reviews after each epoch."""
-    from job import evaluation, feed, models, training
+    from job import evaluation, feed, models, optimizers, training
 
     train, held_out = corpus.split_validation(values.validation_share)
     network = trial.build_network(architecture, values, seed, corpus)
@@ -85,12 +85,14 @@ def attempt(corpus: Corpus, architecture: Architecture, values: Hyperparameters,
     made = training.Training(
         network,
         partial(models.forward, network, values, kernel),
-        models.optimizer(values, steps * values.epochs),
+        optimizers.optimizer(values, steps * values.epochs),
         values,
         seed,
         feed.HostFeed(
             steps,
-            lambda epoch, done: assembled(train, batches.training_order(lengths, values.batch_size, seed, epoch)[done:]),
+            lambda epoch, done: assembled(
+                train, batches.training_order(lengths, values.batch_size, values.length_pool, seed, epoch)[done:]
+            ),
         ),
         validate,
     )

@@ -14,7 +14,7 @@ def recurrence(*, input: Any, input_h: Any, input_c: Any, params: Any, sequence_
                is_training: bool, time_major: bool) -> Any:  # fmt: skip
     """See `tf.raw_ops.CudnnRNNV3`."""
     assert time_major
-    gates = {"lstm": 4, "rnn_tanh": 1}[rnn_mode]
+    gates = {"lstm": 4, "rnn_tanh": 1, "rnn_relu": 1}[rnn_mode]
     time, features = input.shape[0], input.shape[2]
     count, _, units = input_h.shape
     assert count == {"bidirectional": 2, "unidirectional": 1}[direction]
@@ -43,7 +43,7 @@ def recurrence(*, input: Any, input_h: Any, input_c: Any, params: Any, sequence_
                 c = (tf.sigmoid(z[1]) * c + tf.sigmoid(z[0]) * tf.tanh(z[2])) * inside
                 h = tf.sigmoid(z[3]) * tf.tanh(c) * inside
             else:
-                h = tf.tanh(z[0]) * inside
+                h = (tf.tanh if rnn_mode == "rnn_tanh" else tf.nn.relu)(z[0]) * inside
             states[step] = h
         outputs.append(tf.stack(states))
     return SimpleNamespace(output=tf.concat(outputs, axis=2))

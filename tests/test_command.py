@@ -369,10 +369,10 @@ def test_every_option_can_be_set_by_the_environment(command: Command, tmp_path: 
     }  # fmt: skip
     done = command("train", "--dry-run", env=environment)
     plan = json.loads(done.stdout)
-    assert (plan["preset"], plan["output"], plan["distance"], plan["device"]) == (
+    assert (plan["preset"], plan["output"], plan["distances"], plan["device"]) == (
         "quickstart",
         str(tmp_path / "there"),
-        4,
+        [4],
         "cpu",
     )
     assert len(plan["trainings"]) == 6
@@ -380,6 +380,9 @@ def test_every_option_can_be_set_by_the_environment(command: Command, tmp_path: 
     expected = {"epochs": 7, "batch_size": 11, "units": 5, "vocabulary_size": 77, "max_tokens": 44, "learning_rate": 0.5}
     assert {key: values[key] for key in expected} == expected
     assert not (tmp_path / "there").exists()
+    done = command("train", "--dry-run", env={"JOB_PRESET": "dependency", "JOB_DISTANCE": "50 4"})
+    plan = json.loads(done.stdout)
+    assert (plan["distances"], plan["seeds"], list(plan["remedies"])) == ([4, 50], 3, ["rnn", "lstm"])
 
 
 def test_json_lines_are_json_and_nothing_else(command: Command, tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ BAD: list[tuple[str, bytes, dict[str, bytes], int, str]] = [
     ("tar.tar.gz", gzip.compress(b"not a tar" * 200), {}, 65, "not a whole .tar.gz"),
     ("a.txt", b"hello", {}, 65, "a file of this kind is not read"),
     ("no.npz", b"not a zip", {"imdb_word_index.json": _INDEX}, 65, "expected an .npz"),
-    ("alone.npz", npz(**_GOOD), {}, 66, "no imdb_word_index.json beside it"),
+    ("alone.npz", npz(**_GOOD), {}, 66, "imdb_word_index.json: no such file"),
     ("index.npz", npz(**_GOOD), {"imdb_word_index.json": b"[]"}, 65, "expected a JSON object of word: rank"),
     ("deep.npz", npz(**_GOOD), {"imdb_word_index.json": b'{"a":' * 100_000}, 65, "no JSON"),
     ("latin.npz", npz(**_GOOD), {"imdb_word_index.json": b'{"\xe9": 1}'}, 65, "no JSON"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-from job import device, models, training  # noqa: E402 (TensorFlow is there only now)
+from job import device, models, optimizers, training  # noqa: E402 (TensorFlow is there only now)
 from job.feed import DeviceFeed, HostFeed  # noqa: E402
 from job.presets import Architecture, PresetName  # noqa: E402
 from tests import test_models  # noqa: E402
@@ -83,7 +83,7 @@ def test_several_steps_in_a_call_end_with_the_weights_of_single_ones(architectur
         made = training.Training(
             network,
             lambda *batch, network=network: models.forward(network, values, "xla", *batch),
-            models.optimizer(values, 8),
+            optimizers.optimizer(values, 8),
             values,
             3,
             feed,

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from job import evaluation
-from job.presets import PRESETS, Architecture, Hyperparameters, PresetName
+from job.presets import FAST_ACTIVATIONS, PRESETS, Architecture, Hyperparameters, PresetName
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-from job import device, models, training  # noqa: E402 (TensorFlow is there only now)
+from job import device, models, optimizers, training  # noqa: E402 (TensorFlow is there only now)
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()
@@ -133,10 +133,19 @@ def test_without_dropout_training_computes_what_prediction_does(
 
 @pytest.mark.parametrize("architecture", list(Architecture))
 @pytest.mark.parametrize(
-    "changes", [{}, {"embedding_dropout": 0.0}, {"bigrams": 0}, {"bidirectional": False, "pooling": "last"}]
+    "changes",
+    [
+        {},
+        {"embedding_dropout": 0.0},
+        {"bigrams": 0},
+        {"bidirectional": False, "pooling": "last"},
+        {"activation": "relu", "recurrent_start": "identity"},
+    ],
 )
 def test_our_loops_are_keras_s_layers_dropout_padding_and_all(architecture: Architecture, changes: dict[str, Any]) -> None:
     """Two batches of different shapes, neither of which fills its buffer; the last review is one token long."""
+    if changes.get("activation", "tanh") not in FAST_ACTIVATIONS[architecture]:
+        pytest.skip("our loops have no relu for an LSTM")
     values = tiny(architecture, units=5, max_tokens=24, batch_size=7, **changes)
     network = build(architecture, values)
     network.set_weights([np.random.default_rng(1).normal(0, 0.5, weight.shape) for weight in network.get_weights()])
@@ -156,11 +165,27 @@ def test_our_loops_are_keras_s_layers_dropout_padding_and_all(architecture: Arch
             np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=2e-5)
 
 
+def test_a_token_s_gradient_is_that_of_its_embedding_alone() -> None:
+    values = tiny(Architecture.rnn, PresetName.dependency, max_tokens=6)
+    network = build(Architecture.rnn, values)
+    network.set_weights([np.random.default_rng(1).normal(0, 0.5, weight.shape) for weight in network.get_weights()])
+    found = {kernel: models.make_token_gradients(network, values, kernel)(TOKENS) for kernel in KERNELS}
+    for number, review in enumerate(TOKENS):
+        # No word occurs twice in a review, so its row of the table has the gradient of one token.
+        with tf.GradientTape() as tape:
+            logit = models.forward(network, values, "while_loop", tf.constant(review[None]), tf.constant(DRAW))[0]
+        table = tf.convert_to_tensor(tape.gradient(logit, network.get_layer("embedding").embeddings.value)).numpy()
+        expected = np.linalg.norm(table[review], axis=1) * (review != 0)
+        for norms in found.values():
+            np.testing.assert_allclose(norms[number], expected, rtol=1e-4, atol=1e-7)
+    assert (found["xla"][1] > 0).tolist() == [True, True, False, False, False]
+
+
 def test_the_fused_optimizer_is_keras_s_adam() -> None:
     random = np.random.default_rng(0)
     start = [random.normal(size=shape).astype(np.float32) for shape in ((5, 3), (4,))]
     ended = []
-    for cls in (keras.optimizers.Adam, models.FusedAdam):
+    for cls in (keras.optimizers.Adam, optimizers.FusedAdam):
         variables = [keras.Variable(value) for value in start]
         chosen = cls(keras.optimizers.schedules.CosineDecay(0.1, 6), global_clipnorm=1.0)
         chosen.build(variables)
@@ -209,7 +234,9 @@ def test_a_step_of_the_tutorial_s_recipe_is_keras_s(architecture: Architecture) 
     for mine, theirs in zip(ours.get_weights(), stock.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     step = tf.function(
-        training.make_step(ours, lambda *batch: models.forward(ours, values, "while_loop", *batch), models.optimizer(values, 8))
+        training.make_step(
+            ours, lambda *batch: models.forward(ours, values, "while_loop", *batch), optimizers.optimizer(values, 8)
+        )
     )
     for _ in range(2):
         loss, _ = step(tokens, labels, DRAW)

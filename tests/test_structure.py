@@ -52,6 +52,7 @@ ALLOWED = {
         "job",
         "job.baseline",
         "job.device",
+        "job.distances",
         "job.data",
         "job.examples",
         "job.export",
@@ -69,11 +70,32 @@ ALLOWED = {
     "job.examples": set(),
     "job.plots": set(),
     "job.tensorboard": set(),
-    "job.report": {"job.artifacts", "job.comparison", "job.examples", "job.plots", "job.results", "job.validation"},
+    "job.report": {
+        "job.artifacts",
+        "job.comparison",
+        "job.dependency",
+        "job.examples",
+        "job.plots",
+        "job.provenance",
+        "job.results",
+        "job.validation",
+        "job",
+    },
     "job.merging": {"job.examples", "job.report", "job.validation", "job.artifacts", "job.progress", "job.results", "job"},
     "job.baseline": {"job.data", "job.evaluation"},
     "job.comparison": set(),
-    "job.results": {"job.validation", "job.artifacts", "job.comparison", "job.evaluation", "job.schema", "job"},
+    "job.results": {
+        "job.validation",
+        "job.artifacts",
+        "job.comparison",
+        "job.dependency",
+        "job.evaluation",
+        "job.schema",
+        "job",
+    },
+    "job.dependency": {"job.evaluation"},
+    "job.distances": {"job.artifacts", "job.baseline", "job.data", "job.evaluation", "job"},
+    "job.optimizers": set(),
     "job.trial": {
         "job.artifacts",
         "job.checkpoints",
@@ -81,6 +103,7 @@ ALLOWED = {
         "job.evaluation",
         "job.feed",
         "job.models",
+        "job.optimizers",
         "job.progress",
         "job.signals",
         "job.training",
@@ -99,7 +122,16 @@ ALLOWED = {
     "job.progress": set(),
     "job.data": {"job.atomic", "job.data", "job.lock"},
 }
-COMPUTING = {"job.export", "job.feed", "job.kernels", "job.models", "job.probe", "job.tensorboard", "job.training"}
+COMPUTING = {
+    "job.export",
+    "job.feed",
+    "job.kernels",
+    "job.models",
+    "job.optimizers",
+    "job.probe",
+    "job.tensorboard",
+    "job.training",
+}
 MODULES = sorted((ROOT / "job").rglob("*.py"))
 
 

@@ -10,9 +10,6 @@ from job.data.corpus import Corpus
 from job.data.tokens import clip
 from job.presets import PAD, SPECIAL_TOKENS
 
-# Reviews are sorted by length within a random pool of this many batches: enough that little is padding, few enough
-# that the company of a review changes from epoch to epoch.
-_POOL = 40
 # Batches between two releases of mapped pages: each review maps some 64 KiB around itself.
 _RELEASE = 4
 
@@ -28,18 +25,22 @@ class Batch(NamedTuple):
     """<int64>[batch], places in the corpus"""
 
 
-def training_order(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+def training_order(
+    lengths: NDArray[np.int64], batch_size: int, length_pool: int, seed: int, epoch: int
+) -> list[NDArray[np.int64]]:
     """Splits reviews into one epoch's batches: every review once, similar lengths together, batches shuffled.
 
     Args:
         lengths: <int64>[reviews], tokens read of each.
+        length_pool: Reviews are sorted by length within a random pool of this many batches: enough that little is
+            padding, few enough that the company of a review changes from epoch to epoch.
 
     Returns:
         For each batch the places in `lengths`.
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(lengths))
-    pool = _POOL * batch_size
+    pool = length_pool * batch_size
     pools = [order[first : first + pool] for first in range(0, len(order), pool)]
     ordered = [group[np.argsort(lengths[group], kind="stable")] for group in pools]
     batches = [group[first : first + batch_size] for group in ordered for first in range(0, len(group), batch_size)]

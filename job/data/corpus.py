@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,19 @@ class Corpus:
     def review(self, index: int) -> NDArray[np.int32]:
         """Token ids of one review."""
         return self.tokens[self.offsets[index] : self.offsets[index + 1]]
+
+    def section(self, first: int, last: int) -> "Corpus":
+        """The reviews from `first` to before `last` alone, with the same vocabulary."""
+        inside = slice(first, last)
+        offsets = self.offsets[first : last + 1]
+        return replace(
+            self,
+            tokens=self.tokens[offsets[0] : offsets[-1]],
+            offsets=offsets - offsets[0],
+            labels=self.labels[inside],
+            parts=self.parts[inside],
+            hashes=self.hashes[inside],
+        )
 
     def text(self, index: int) -> str:
         """The words of one review, as far as they are in the vocabulary, between spaces: what the networks see of it."""
@@ -164,14 +177,16 @@ def _damage(folder: Path) -> str | None:
 
 def _open(source: DataSource) -> tuple[str, Path | None, Any]:
     if source.name == "embedded":
+        plural = "s" if len(source.distances) > 1 else ""
         return (
-            f"embedded, distance {source.distance}",
+            f"embedded, distance{plural} {' '.join(map(str, source.distances))}",
             None,
             lambda: encode_texts(
                 "embedded",
                 (
                     sources.Row(text, label, number, part)
-                    for number, (text, label, part) in enumerate(embedded.reviews(source.distance), 1)
+                    for distance in source.distances
+                    for number, (text, label, part) in enumerate(embedded.reviews(distance), 1)
                 ),
             ),
         )
@@ -211,7 +226,7 @@ def _stamp(source: DataSource, path: Path | None) -> list[Any]:
     """What tells that a source has changed, without reading it."""
     if path is None:
         # The generator's own text: a cached corpus must not outlive a change of the program.
-        return [source.distance, checksum(Path(embedded.__file__), "sha256")]
+        return [source.distances, checksum(Path(embedded.__file__), "sha256")]
     files = [path]
     if path.is_dir():
         files = sorted(path.rglob("*.txt"))

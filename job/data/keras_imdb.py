@@ -76,7 +76,7 @@ def read_word_index(path: Path) -> list[str]:
         index = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise MissingInputError(
-            f"{path.parent / 'imdb.npz'} has no {WORD_INDEX} beside it, so its numbers are no words; put the index that belongs to it at {path}"
+            f"{path}: no such file, so the numbers of the .npz beside it are no words; put the index that belongs to it there"
         ) from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: expected a JSON object of word: rank, but it is no JSON ({error})") from None

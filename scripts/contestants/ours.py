@@ -18,7 +18,7 @@ def main() -> None:
     facts = device.select(DeviceChoice.auto, False)
     import numpy as np
 
-    from job import feed, models, training
+    from job import feed, models, optimizers, training
 
     architecture = Architecture(name)
     data = Batches(source)
@@ -37,7 +37,7 @@ def main() -> None:
     network = models.build(architecture, values, 0, np.empty(0, np.int64))
     kernel = device.kernel(facts, architecture, values)
     step = training.make_step(
-        network, lambda tokens, draw: models.forward(network, values, kernel, tokens, draw), models.optimizer(values, 1)
+        network, lambda tokens, draw: models.forward(network, values, kernel, tokens, draw), optimizers.optimizer(values, 1)
     )
     source_of_steps: feed.Feed
     if facts["type"] == "gpu":

@@ -1,0 +1,88 @@
+"""What only a GPU shows: cuDNN against our loops on the CPU at real sizes, and the same bits twice. Part of scripts/gpu-proof.sh."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from job.presets import FAST_ACTIVATIONS, PRESETS, Architecture, PresetName
+
+tf = pytest.importorskip("tensorflow")
+
+from job import device, models, optimizers, probe, training  # noqa: E402 (TensorFlow is there only now)
+
+device.preload_libraries()
+# As the job does, before the first operation.
+device.prepare_tensorflow()
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not tf.config.list_physical_devices("GPU"), reason="TensorFlow finds no GPU here"),
+]
+DRAW = np.array([0, 8], np.int32)
+# Of the largest entry; float32 sums of 400 steps in another order differ by less.
+_ROUNDING = 1e-4
+
+
+def batch() -> tuple[Any, Any]:
+    """64 reviews of 1 to 400 tokens, the longest and the shortest among them, and their labels."""
+    random = np.random.default_rng(0)
+    lengths = [*random.integers(1, 400, 62), 1, 400]
+    tokens = np.zeros((64, 400), np.int32)
+    for row, length in zip(tokens, lengths, strict=True):
+        row[:length] = [1, *random.integers(4, 30_000, length - 1)]
+    return tokens, (np.arange(64) % 2).astype(np.float32)
+
+
+def build(architecture: Architecture, preset: PresetName, place: str) -> Any:
+    values = PRESETS[preset][architecture]
+    with tf.device(place):
+        return models.build(architecture, values, 0, np.arange(4 * 30_000, 4 * 30_000 + bool(values.bigrams) * 999))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "activation"), [(name, each) for name, known in FAST_ACTIVATIONS.items() for each in known]
+)
+def test_a_recurrence_and_its_gradients_are_the_cpu_s(architecture: Architecture, activation: str) -> None:
+    results = [probe.recurrence(architecture, activation, kernel) for kernel in ("cudnn", "xla")]
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("preset", [PresetName.standard, PresetName.dependency])
+@pytest.mark.parametrize("architecture", list(Architecture))
+def test_a_network_and_its_gradients_are_the_cpu_s(architecture: Architecture, preset: PresetName) -> None:
+    values = PRESETS[preset][architecture]
+    tokens, labels = batch()
+    tokens = np.minimum(tokens, values.vocabulary_size - 1)
+    results = []
+    for kernel, place in (("cudnn", "/GPU:0"), ("xla", "/CPU:0")):
+        network = build(architecture, preset, place)
+        with tf.device(place):
+            with tf.GradientTape() as tape:
+                logits = models.forward(network, values, kernel, tf.constant(tokens), tf.constant(DRAW))
+                loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
+            gradients = tape.gradient(loss, network.trainable_variables)
+            results.append([logits.numpy(), *(tf.convert_to_tensor(each).numpy() for each in gradients)])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=_ROUNDING * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("architecture", list(Architecture))
+def test_the_same_steps_leave_the_same_bits(architecture: Architecture) -> None:
+    values = PRESETS[PresetName.standard][architecture]
+    ends = []
+    for _ in range(2):
+        network = build(architecture, PresetName.standard, "/GPU:0")
+        step = tf.function(
+            training.make_step(
+                network,
+                lambda *each, network=network: models.forward(network, values, "cudnn", *each),
+                optimizers.optimizer(values, 8),
+            )
+        )
+        for _ in range(3):
+            step(*batch(), DRAW)
+        ends.append(network.get_weights())
+    for one, other in zip(*ends, strict=True):
+        np.testing.assert_array_equal(one, other)
