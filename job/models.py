@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from job import kernels
+from job import cudnn, kernels
 from job.presets import PAD, START, UNKNOWN, Architecture, Hyperparameters
 
 # Far below any tanh output, so that padding never is the maximum.
@@ -77,7 +77,7 @@ def _recurrent(architecture: Architecture, values: Hyperparameters) -> keras.lay
             "return_sequences": values.pooling == "max_mean",
         }
         if architecture is Architecture.lstm:
-            # cuDNN is called by ourselves (job/kernels.py); what Keras exports where a GPU is visible would need one.
+            # cuDNN is called by ourselves (job/cudnn.py); what Keras exports where a GPU is visible would need one.
             extra["use_cudnn"] = False
     layer = cls(values.units, activation=values.activation, name=str(architecture), **extra)
     return keras.layers.Bidirectional(layer, name="bidirectional") if values.bidirectional else layer
@@ -101,7 +101,7 @@ def forward(network: keras.Model, values: Hyperparameters, kernel: str, tokens: 
     """The logits <float32>[batch] in training: as the network computes them, with both kinds of dropout.
 
     Args:
-        kernel: What runs the recurrence: `xla` our own loops, `cudnn` cuDNN's (job/kernels.py), `while_loop` Keras's layer.
+        kernel: What runs the recurrence: `xla` our own loops (job/kernels.py), `cudnn` cuDNN's (job/cudnn.py), `while_loop` Keras's layer.
         tokens: <int32>[batch, length]
         draw: <int32>[2], from which alone the dropout is drawn.
     """
@@ -189,9 +189,7 @@ def _pooled(
     if kernel == "cudnn":
         architecture, cells = _cells(network, values)
         lengths = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
-        states = kernels.recur_by_cudnn(
-            architecture, values.activation, tf.transpose(embedded, [1, 0, 2]), cells, lengths, training
-        )
+        states = cudnn.recur(architecture, values.activation, tf.transpose(embedded, [1, 0, 2]), cells, lengths, training)
         return _read(values, states, weight)
     outputs = _recurrent_layer(network)(embedded, mask=mask, training=training)
     if values.pooling == "last":
@@ -199,7 +197,7 @@ def _pooled(
     return _read(values, [tf.transpose(outputs, [1, 0, 2]) * weight], weight)
 
 
-def _cells(network: keras.Model, values: Hyperparameters) -> tuple[Architecture, list[kernels.Cell]]:
+def _cells(network: keras.Model, values: Hyperparameters) -> tuple[Architecture, list[cudnn.Cell]]:
     layer = _recurrent_layer(network)
     cells = [layer.forward_layer.cell, layer.backward_layer.cell] if values.bidirectional else [layer.cell]
     architecture = Architecture.lstm if isinstance(cells[0], keras.layers.LSTMCell) else Architecture.rnn
@@ -218,15 +216,18 @@ def _with_our_loops(network: keras.Model, values: Hyperparameters, tokens: tf.Te
 
     mask = tf.cast(filled(tokens) != PAD, tf.float32)[:, :, None]
     tables = [(rows, filled(places)) for rows, places in tables]
-    states = []
+    recurrences = []
     for (kernel, recurrent, projected), backward in zip(cells, (False, True), strict=False):
         first = 0
         for rows, places in tables:
             size = rows.shape[1]
             projected += tf.gather(tf.matmul(rows, kernel[first : first + size]), places)
             first += size
-        states.append(kernels.recur(architecture, values.activation, projected, recurrent, mask, length, backward))
-    return _read(values, states, mask)[:count]
+        recurrences.append((architecture, values.activation, projected, recurrent, mask, length, backward))
+    if values.pooling == "max_mean":
+        highest, totals = zip(*(kernels.recur_and_pool(*each) for each in recurrences), strict=True)
+        return tf.concat([*highest, *kernels.means(totals, mask)], axis=1)[:count]
+    return _read(values, [kernels.recur(*each) for each in recurrences], mask)[:count]
 
 
 def _read(values: Hyperparameters, states: list[tf.Tensor], mask: tf.Tensor) -> tf.Tensor:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from job import kernels
+from job import cudnn, kernels
 from job.presets import FAST_ACTIVATIONS, Architecture
 
 # More is no rounding, of sums of this size in float32.
@@ -84,7 +84,7 @@ def recurrence(architecture: Architecture, activation: str, kernel: str) -> list
         mask = tf.cast(tf.range(time)[:, None] < lengths[None], tf.float32)[:, :, None]
         with tf.GradientTape() as tape:
             if kernel == "cudnn":
-                states = kernels.recur_by_cudnn(architecture, activation, inputs, cells, lengths, training=True)
+                states = cudnn.recur(architecture, activation, inputs, cells, lengths, training=True)
             else:
                 projected = [tf.einsum("tbf,fg->tbg", inputs, each) + bias for each, _, bias in cells]
                 states = [

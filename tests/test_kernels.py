@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from job.presets import Architecture
 from tests.conftest import ROOT
 
 tf = pytest.importorskip("tensorflow")
@@ -56,3 +57,41 @@ def test_a_review_s_highest_and_mean_states_leave_its_padding_out() -> None:
     expected = [[0.5, 0.1, 0.2, -0.2], [-0.4, 0.4, -0.4, 0.4]]
     pooled = kernels.pool([tf.constant(each) for each in states], tf.constant(mask))
     np.testing.assert_allclose(pooled, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("architecture", list(Architecture))
+def test_pooling_in_the_loop_is_pooling_after_it(architecture: Architecture, backward: bool) -> None:
+    """Highest states that are equal (here all of the second review's) share their gradient, as TensorFlow's do."""
+    random = np.random.default_rng(0)
+    gates = 3 * (4 if architecture is Architecture.lstm else 1)
+    projected = random.normal(0, 1, (5, 3, gates)).astype(np.float32)
+    kernel = random.normal(0, 1, (3, gates)).astype(np.float32)
+    lengths = np.array([4, 4, 1])
+    mask = (np.arange(5)[:, None] < lengths)[:, :, None].astype(np.float32)
+    if architecture is Architecture.rnn:
+        kernel[:], projected[:, 1] = 0.0, 0.5
+    towards = random.normal(0, 1, (3, 6)).astype(np.float32)
+    results = []
+    for is_in_loop in (True, False):
+        inputs, weights = tf.Variable(projected), tf.Variable(kernel)
+        with tf.GradientTape() as tape:
+            arguments = (
+                architecture,
+                "tanh",
+                tf.identity(inputs),
+                tf.identity(weights),
+                tf.constant(mask),
+                tf.constant(4),
+                backward,
+            )
+            if is_in_loop:
+                highest, total = kernels.recur_and_pool(*arguments)
+                pooled = tf.concat([highest, *kernels.means([total], tf.constant(mask))], axis=1)
+            else:
+                pooled = kernels.pool([kernels.recur(*arguments)], tf.constant(mask))
+            loss = tf.reduce_sum(pooled * towards)
+        results.append([pooled.numpy(), *(each.numpy() for each in tape.gradient(loss, [inputs, weights]))])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+        assert np.abs(theirs).max() > 0

@@ -14,8 +14,8 @@ from tests.conftest import ROOT
 
 tf = pytest.importorskip("tensorflow")
 
-from job import device, kernels, models, probe  # noqa: E402 (TensorFlow is there only now)
-from tests import cudnn, test_models  # noqa: E402
+from job import cudnn, device, models, probe  # noqa: E402 (TensorFlow is there only now)
+from tests import plain_cudnn, test_models  # noqa: E402
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()
@@ -23,7 +23,7 @@ device.prepare_tensorflow()
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tf.raw_ops, "CudnnRNNV3", cudnn.recurrence)
+    monkeypatch.setattr(tf.raw_ops, "CudnnRNNV3", plain_cudnn.recurrence)
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -63,9 +63,7 @@ def test_the_real_operation_takes_what_it_is_given_and_has_a_gradient(architectu
     def differentiate(inputs: Any, kernel: Any, recurrent: Any, bias: Any, lengths: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch([inputs, kernel, recurrent, bias])
-            states = kernels.recur_by_cudnn(
-                architecture, "tanh", inputs, [(kernel, recurrent, bias)] * 2, lengths, training=True
-            )
+            states = cudnn.recur(architecture, "tanh", inputs, [(kernel, recurrent, bias)] * 2, lengths, training=True)
             loss = tf.reduce_sum(states[0] - states[1])
         return tape.gradient(loss, [inputs, kernel, recurrent, bias])
 
@@ -80,7 +78,7 @@ def test_the_real_operation_takes_what_it_is_given_and_has_a_gradient(architectu
 
 def test_a_kernel_that_computes_something_else_or_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(**values: Any) -> Any:
-        result = cudnn.recurrence(**values)
+        result = plain_cudnn.recurrence(**values)
         result.output *= 1.01
         return result
 

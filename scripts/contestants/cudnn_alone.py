@@ -19,7 +19,7 @@ def main() -> None:
     device.prepare_tensorflow()
     import tensorflow as tf
 
-    from job import kernels
+    from job import cudnn
 
     architecture = Architecture(name)
     gates = _UNITS * (4 if architecture is Architecture.lstm else 1)
@@ -39,7 +39,7 @@ def main() -> None:
     def step(inputs: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch([inputs, cells])
-            states = kernels.recur_by_cudnn(architecture, "tanh", inputs, cells, lengths, training=True)
+            states = cudnn.recur(architecture, "tanh", inputs, cells, lengths, training=True)
             total = tf.add_n([tf.reduce_sum(each) for each in states])
         gradients = tf.nest.flatten(tape.gradient(total, [inputs, cells]))
         # All of them must be computed; the sums cost nothing beside them.
