@@ -31,13 +31,14 @@ def buffer_length(length: tf.Tensor, max_tokens: int) -> tf.Tensor:
 def recur(
     architecture: Architecture,
     activation: str,
+    pooled: bool,
     projected: tf.Tensor,
     kernel: tf.Tensor,
     mask: tf.Tensor,
     length: tf.Tensor,
     backward: bool,
-) -> tf.Tensor:
-    """The states of a recurrence over time.
+) -> tuple[tf.Tensor, ...]:
+    """The states of a recurrence over time, or what is pooled of them within the loop, where they are at hand.
 
     Args:
         activation: `tanh`, or of a SimpleRNN `relu`.
@@ -49,38 +50,11 @@ def recur(
         backward: From the last token to the first.
 
     Returns:
-        <float32>[time, batch, units], 0 after a review's end. The gradient that comes back must be 0 there.
+        <float32>[time, batch, units], 0 after a review's end; the gradient that comes back must be 0 there. If `pooled`,
+        instead each unit's highest state and its states' sum, two of <float32>[batch, units]; highest states that are
+        equal share their gradient.
     """
-    (states,) = _recur(_LOOPS[architecture, activation, False], projected, kernel, mask, length, backward)
-    return states
-
-
-def recur_and_pool(
-    architecture: Architecture,
-    activation: str,
-    projected: tf.Tensor,
-    kernel: tf.Tensor,
-    mask: tf.Tensor,
-    length: tf.Tensor,
-    backward: bool,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Each unit's highest state of a review and its states' sum, found within the loop, where they are at hand.
-
-    Args:
-        architecture: This and the others are as of `recur`.
-
-    Returns:
-        Two of <float32>[batch, units]. Highest states that are equal share their gradient.
-    """
-    highest, total = _recur(_LOOPS[architecture, activation, True], projected, kernel, mask, length, backward)
-    return highest, total
-
-
-def _recur(
-    loops: Any, projected: tf.Tensor, kernel: tf.Tensor, mask: tf.Tensor, length: tf.Tensor, backward: bool
-) -> tuple[tf.Tensor, ...]:
-    """What the loop gives: the states, or what is pooled of them."""
-    run, run_gradient = loops
+    run, run_gradient = _LOOPS[architecture, activation, pooled]
     direction = tf.constant(backward)
 
     @tf.custom_gradient
@@ -91,7 +65,7 @@ def _recur(
         states, kept, read = run(tf.stop_gradient(projected), tf.stop_gradient(kernel), mask, length, direction)
 
         def gradient(*upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            if read:
+            if pooled:
                 highest, ties, _ = read
                 # A row that only fills a buffer has no highest state.
                 upstream = (highest, upstream[0] / tf.maximum(ties, 1.0), upstream[1])
@@ -102,7 +76,7 @@ def _recur(
             product = tf.matmul(tf.reshape(before, [-1, units]), tf.reshape(after, [-1, gates]), transpose_a=True)
             return inner, product
 
-        return (read[0], read[2]) if read else (states,), gradient
+        return (read[0], read[2]) if pooled else (states,), gradient
 
     result: tuple[tf.Tensor, ...] = recurrence(projected, kernel)
     return result

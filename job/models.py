@@ -216,18 +216,18 @@ def _with_our_loops(network: keras.Model, values: Hyperparameters, tokens: tf.Te
 
     mask = tf.cast(filled(tokens) != PAD, tf.float32)[:, :, None]
     tables = [(rows, filled(places)) for rows, places in tables]
-    recurrences = []
+    pooled, results = values.pooling == "max_mean", []
     for (kernel, recurrent, projected), backward in zip(cells, (False, True), strict=False):
         first = 0
         for rows, places in tables:
             size = rows.shape[1]
             projected += tf.gather(tf.matmul(rows, kernel[first : first + size]), places)
             first += size
-        recurrences.append((architecture, values.activation, projected, recurrent, mask, length, backward))
-    if values.pooling == "max_mean":
-        highest, totals = zip(*(kernels.recur_and_pool(*each) for each in recurrences), strict=True)
+        results.append(kernels.recur(architecture, values.activation, pooled, projected, recurrent, mask, length, backward))
+    if pooled:
+        highest, totals = zip(*results, strict=True)
         return tf.concat([*highest, *kernels.means(totals, mask)], axis=1)[:count]
-    return _read(values, [kernels.recur(*each) for each in recurrences], mask)[:count]
+    return _read(values, [states for (states,) in results], mask)[:count]
 
 
 def _read(values: Hyperparameters, states: list[tf.Tensor], mask: tf.Tensor) -> tf.Tensor:

@@ -88,7 +88,7 @@ def recurrence(architecture: Architecture, activation: str, kernel: str) -> list
             else:
                 projected = [tf.einsum("tbf,fg->tbg", inputs, each) + bias for each, _, bias in cells]
                 states = [
-                    kernels.recur(architecture, activation, each, cell[1], mask, tf.constant(time), backward)
+                    kernels.recur(architecture, activation, False, each, cell[1], mask, tf.constant(time), backward)[0]
                     for each, cell, backward in zip(projected, cells, (False, True), strict=True)
                 ]
             loss = tf.add_n([tf.reduce_sum(each * weight * mask) for each, weight in zip(states, towards, strict=True)])

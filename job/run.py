@@ -153,14 +153,14 @@ def _train_all(
     for name, seed in wanted:
         if seed in results[name]:
             continue
-        kept = output.load_result(name, seed, reporter.message)
-        if kept is None and configuration.preset is PresetName.dependency:
-            kept = distances.train(name, seed, configuration, corpus, partial(trainer.train, traces_gradients=True))
-            output.save_result(name, seed, _pruned(results[name], seed, kept))
-        elif kept is None:
-            kept = trainer.train(
-                str(name), name, seed, configuration.hyperparameters[name], corpus, partial(_pruned, results[name], seed)
-            )
+        if configuration.preset is PresetName.dependency:
+            kept = output.load_result(name, seed, reporter.message)
+            if kept is None:
+                kept = distances.train(name, seed, configuration, corpus, partial(trainer.train, traces_gradients=True))
+                output.save_result(name, seed, _pruned(results[name], seed, kept))
+        else:
+            values, prune = configuration.hyperparameters[name], partial(_pruned, results[name], seed)
+            kept = trainer.train(str(name), name, seed, values, corpus, prune)
         results[name][seed] = kept
         best = best_seed(results[name])
         results[name] |= {

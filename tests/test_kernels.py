@@ -76,20 +76,12 @@ def test_pooling_in_the_loop_is_pooling_after_it(architecture: Architecture, bac
     for is_in_loop in (True, False):
         inputs, weights = tf.Variable(projected), tf.Variable(kernel)
         with tf.GradientTape() as tape:
-            arguments = (
-                architecture,
-                "tanh",
-                tf.identity(inputs),
-                tf.identity(weights),
-                tf.constant(mask),
-                tf.constant(4),
-                backward,
-            )
+            weighted = (tf.identity(inputs), tf.identity(weights), tf.constant(mask), tf.constant(4), backward)
             if is_in_loop:
-                highest, total = kernels.recur_and_pool(*arguments)
+                highest, total = kernels.recur(architecture, "tanh", True, *weighted)
                 pooled = tf.concat([highest, *kernels.means([total], tf.constant(mask))], axis=1)
             else:
-                pooled = kernels.pool([kernels.recur(*arguments)], tf.constant(mask))
+                pooled = kernels.pool(list(kernels.recur(architecture, "tanh", False, *weighted)), tf.constant(mask))
             loss = tf.reduce_sum(pooled * towards)
         results.append([pooled.numpy(), *(each.numpy() for each in tape.gradient(loss, [inputs, weights]))])
     for ours, theirs in zip(*results, strict=True):
