@@ -3,7 +3,7 @@
 import os
 import sys
 
-from job import signals
+from job.machine import signals
 
 
 def main() -> int:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from job import options, signals, termination
+from job import options
+from job.machine import signals, termination
 from job.config import DataSource, DeviceChoice, LogFormat
 from job.errors import OK, InputOutputError, JobError, MissingInputError
 from job.presets import Architecture, PresetName
@@ -81,7 +82,7 @@ def train(
             "learning_rate": learning_rate,
         },
     )
-    from job import run
+    from job.commands import train as run
     from job.progress import make_reporter, print_summary
 
     if dry_run:
@@ -106,7 +107,7 @@ def check(
     require_gpu: Annotated[bool, typer.Option("--require-gpu", help="End with 69 where no GPU works.")] = False,
 ) -> None:
     """Is there a GPU, and does it work?"""
-    from job import device, environment
+    from job.machine import device, environment
     from job.errors import DeviceError
     from job.progress import print_facts
 
@@ -132,7 +133,8 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Judge texts: one line each, in order, with the probability of being positive and the label."""
-    from job import environment, prediction
+    from job.machine import environment
+    from job.network import predictor as prediction
 
     if bool(texts) == (file is not None):
         raise typer.BadParameter("give texts as arguments, or name a file of them with --file (- for standard input)")
@@ -160,7 +162,8 @@ def evaluate(
     as_json: options.AsJson = False,
 ) -> None:
     """Score a run's models on other labelled data, with intervals."""
-    from job import assessment, environment
+    from job.commands import evaluate as assessment
+    from job.machine import environment
     from job.progress import print_assessment
 
     if data is None:
@@ -185,7 +188,8 @@ def merge(
     log_format: options.Format = LogFormat.auto,
 ) -> None:
     """Join the runs of a sharded job into one."""
-    from job import environment, merging
+    from job.machine import environment
+    from job.commands import merge as merging
     from job.progress import make_reporter, print_summary
 
     with make_reporter(log_format) as reporter, environment.prepared(output, None):
@@ -199,8 +203,8 @@ def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs' output folders.")],
 ) -> None:
     """Write a run's HTML report again, or one that compares several runs into the first one's folder."""
-    from job import environment
-    from job import report as reports
+    from job.machine import environment
+    from job.report import page as reports
 
     with environment.prepared(runs[0], None):
         typer.echo(str(reports.rewrite(runs)))
@@ -209,7 +213,7 @@ def report(
 @app.command()
 def validate(run: options.Run) -> None:
     """Check a run's metrics.json against its schema, and every file against its hash."""
-    from job import validation
+    from job.output import finished as validation
 
     count = validation.validate(run)
     typer.echo(f"{run}: valid; metrics.json follows its schema and {count} files are as they were written")
@@ -242,7 +246,8 @@ def inspect(
     as_json: options.AsJson = False,
 ) -> None:
     """Tell what is in a data set and what is wrong with it."""
-    from job.data import corpus, inspection
+    from job.data import corpus
+    from job.commands import data as inspection
     from job.progress import print_inspection
 
     report = inspection.inspect(corpus.load(_source(cache, preset, data, text_column, label_column, distance)))

@@ -223,7 +223,7 @@ arXiv:1211.5063, for clipping; Le et al. (2015), arXiv:1504.00941, for relu with
 PRESETS: dict[PresetName, dict[Architecture, Hyperparameters]] = {
     PresetName.quickstart: {Architecture.rnn: _QUICKSTART, Architecture.lstm: _QUICKSTART},
     PresetName.seed: {Architecture.rnn: _SEED, Architecture.lstm: _SEED},
-    # Below one, a SimpleRNN's recurrent kernel forgets instead of exploding. The rest is of scripts/search.py, see the README.
+    # Below one, a SimpleRNN's recurrent kernel forgets instead of exploding. The rest is of scripts/measure/search.py, see the README.
     PresetName.standard: {
         Architecture.rnn: replace(_STANDARD, learning_rate=1e-3, embedding_dropout=0.3, recurrent_gain=0.9),
         Architecture.lstm: _STANDARD,

@@ -112,7 +112,7 @@ ALLOWED = {
     "job.kernels": set(),
     "job.cudnn": set(),
     "job.feed": set(),
-    "job.probe": {"job.cudnn", "job.device", "job.kernels"},
+    "job.network.probe": {"job.cudnn", "job.device", "job.kernels"},
     "job.models": {"job.cudnn", "job.kernels"},
     "job.training": {"job.feed"},
     "job.evaluation": set(),
@@ -130,7 +130,7 @@ COMPUTING = {
     "job.kernels",
     "job.models",
     "job.optimizers",
-    "job.probe",
+    "job.network.probe",
     "job.tensorboard",
     "job.training",
 }

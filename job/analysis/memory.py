@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from job import evaluation
+from job.analysis import scores as evaluation
 
 _NAMES = {"rnn": "SimpleRNN", "lstm": "LSTM"}
 # How rarely guessing may look like knowing, in one of the many trainings of a run.

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job import evaluation, prediction
-from job.artifacts import Output
-from job.comparison import Answers, compare, verdict
+from job.analysis import scores as evaluation
+from job.network import predictor as prediction
+from job.output.folder import Output
+from job.analysis.comparison import Answers, compare, verdict
 from job.config import DataSource
 from job.data import corpus as corpora
 from job.data.corpus import Corpus

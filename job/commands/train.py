@@ -12,19 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 import job
-from job import baseline as linear
-from job import device as devices
-from job import distances, environment, examples, provenance, report
-from job.artifacts import TRAINING_HASHES, VOCABULARY, WORD_INDEX, Output, Result, Saver, to_npy
+from job.training import baseline as linear
+from job.machine import device as devices
+from job.training import distances
+from job.machine import environment, provenance
+from job.report import examples, page as report
+from job.output.folder import TRAINING_HASHES, VOCABULARY, WORD_INDEX, Output, Result, Saver, to_npy
 from job.config import Configuration, fingerprint
 from job.data import batches
 from job.data.corpus import Corpus, load
 from job.errors import DeviceError
-from job.prediction import Predictor
+from job.network.predictor import Predictor
 from job.presets import Architecture, Hyperparameters, PresetName
 from job.progress import Reporter
-from job.results import BASELINE, Results, best_seed, compile_metrics, finished, predictions, require_finished
-from job.trial import Trial, build_network, parts
+from job.output.metrics import BASELINE, Results, best_seed, compile_metrics, finished, predictions, require_finished
+from job.training.trial import Trial, build_network, parts
 
 # Reviews that the exported models are asked, and texts that are none.
 _VERIFIED = 40
@@ -240,7 +242,7 @@ def _named_histories(results: Results) -> dict[str, list[dict[str, Any]]]:
 
 
 def _write_events(histories: dict[str, list[dict[str, Any]]], folder: Path) -> None:
-    from job import tensorboard
+    from job.output import tensorboard
 
     tensorboard.write(histories, folder)
 
@@ -268,7 +270,7 @@ def _finish(
         best = best_seed(runs)
         # Without weights here, the best seed's are those of the model that the finished run left.
         if best is not None and runs[best].weights is not None:
-            from job import export
+            from job.network import export
 
             hyper = configuration.hyperparameters[name]
             network = build_network(name, hyper, best, corpus)
@@ -302,7 +304,7 @@ def _finish(
     def verify() -> None:
         """The exported models must give, in a process of their own, what the trained ones do."""
         if predictors:
-            from job import export
+            from job.network import export
 
             # Not of the test part, which is for scores only.
             chosen = (places[1] if len(places[1]) else places[0])[:_VERIFIED]

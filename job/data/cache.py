@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from job import atomic
+from job.files import atomic
 from job.data.staging import staging_folder
 from job.errors import InputOutputError, TemporaryError
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.config import DataSource
-from job.data import embedded, keras_imdb, sources
-from job.data.download import checksum, fetch
+from job.data import synthetic as embedded, imdb as keras_imdb, readers as sources
+from job.data.cache import checksum, fetch
 from job.data.encoding import ARRAYS, encode, encode_ranks, encode_texts
 from job.data.staging import staging_folder
 from job.data.tokens import FIRST_WORD_ID

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from job import atomic
+from job.files import atomic
 from job.errors import OutputError
-from job.lock import WriterLock
+from job.files.lock import WriterLock
 
 # What a kill left behind; younger ones may be another job's, at work.
 _LEFTOVER_SECONDS = 24 * 3600

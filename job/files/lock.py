@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from job import atomic
+from job.files import atomic
 from job.errors import InputOutputError, OutputError
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

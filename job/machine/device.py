@@ -12,7 +12,7 @@ from typing import Any
 
 from job.config import DeviceChoice
 from job.errors import DeviceError
-from job.noise import without_noise
+from job.machine.noise import without_noise
 from job.presets import FAST_ACTIVATIONS, Architecture, Hyperparameters
 
 # What TensorFlow 2.21 opens by these names; the driver's own libcuda comes first.
@@ -128,11 +128,11 @@ def diagnose(facts: Facts) -> str | None:
 
 
 def probe() -> dict[str, Any]:
-    """Runs job/probe.py: whether the GPU's results are the CPU's, and which architectures have a fast kernel on it."""
-    command = [sys.executable, "-m", "job.probe"]
+    """Runs job/network/probe.py: whether the GPU's results are the CPU's, and which architectures have a fast kernel on it."""
+    command = [sys.executable, "-m", "job.network.probe"]
     environment = os.environ | {
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
     }
     try:
         done = subprocess.run(

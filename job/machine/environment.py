@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from job import atomic
+from job.files import atomic
 from job.errors import OutputError
 
 # Memory that looks like a folder; in containers it can be written when nothing else can.

@@ -42,7 +42,7 @@ def _tensorflow() -> str:
 
 def revision() -> str | None:
     """The git revision: an image's, from the file that its build left, or a checkout's; None elsewhere."""
-    folder = Path(__file__).parents[1]
+    folder = Path(__file__).parents[2]
     baked = folder / "REVISION"
     if baked.exists():
         return baked.read_text().strip() or None

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from job import cudnn, kernels
+from job.network import cudnn, loops as kernels
 from job.presets import PAD, START, UNKNOWN, Architecture, Hyperparameters
 
 # Far below any tanh output, so that padding never is the maximum.
@@ -77,7 +77,7 @@ def _recurrent(architecture: Architecture, values: Hyperparameters) -> keras.lay
             "return_sequences": values.pooling == "max_mean",
         }
         if architecture is Architecture.lstm:
-            # cuDNN is called by ourselves (job/cudnn.py); what Keras exports where a GPU is visible would need one.
+            # cuDNN is called by ourselves (job/network/cudnn.py); what Keras exports where a GPU is visible would need one.
             extra["use_cudnn"] = False
     layer = cls(values.units, activation=values.activation, name=str(architecture), **extra)
     return keras.layers.Bidirectional(layer, name="bidirectional") if values.bidirectional else layer
@@ -101,7 +101,7 @@ def forward(network: keras.Model, values: Hyperparameters, kernel: str, tokens: 
     """The logits <float32>[batch] in training: as the network computes them, with both kinds of dropout.
 
     Args:
-        kernel: What runs the recurrence: `xla` our own loops (job/kernels.py), `cudnn` cuDNN's (job/cudnn.py), `while_loop` Keras's layer.
+        kernel: What runs the recurrence: `xla` our own loops (job/network/loops.py), `cudnn` cuDNN's (job/network/cudnn.py), `while_loop` Keras's layer.
         tokens: <int32>[batch, length]
         draw: <int32>[2], from which alone the dropout is drawn.
     """

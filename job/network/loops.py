@@ -1,4 +1,4 @@
-"""The recurrences on a CPU: one compiled loop over time steps a direction, with gradients written by hand (on a GPU: job/cudnn.py).
+"""The recurrences on a CPU: one compiled loop over time steps a direction, with gradients written by hand (on a GPU: job/network/cudnn.py).
 
 A loop does nothing but the recurrent product, the activation and, where states are pooled, that: the input's projection
 comes in ready-made, and the gradient of the recurrent kernel is one large product after the loop. As many steps are done as

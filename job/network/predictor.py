@@ -10,13 +10,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job import evaluation
-from job.artifacts import Output
+from job.analysis import scores as evaluation
+from job.output.folder import Output
 from job.data import batches
 from job.data.tokens import FIRST_WORD_ID, Vocabulary
 from job.errors import ConfigurationError, InputOutputError, MissingInputError
 from job.presets import Architecture, Hyperparameters
-from job.validation import validate
+from job.output.finished import validate
 
 # Texts that are looked at together, so that those of similar length can share a batch.
 _CHUNK = 2048
@@ -35,7 +35,7 @@ class Predictor:
     def __init__(
         self, architecture: Architecture, network: Any, values: Hyperparameters, kernel: str, words: list[str]
     ) -> None:
-        from job import models
+        from job.network import forward as models
 
         self.architecture, self._values = architecture, values
         self._logits_of = models.make_predict(network, values, kernel)
@@ -92,7 +92,7 @@ def _trained(folder: Path) -> list[Architecture]:
 
 
 def _load(folder: Path, architecture: Architecture) -> Predictor:
-    from job import device
+    from job.machine import device
     from job.config import DeviceChoice
 
     run = Output(folder).read_json("run.json")
@@ -105,7 +105,7 @@ def _load(folder: Path, architecture: Architecture) -> Predictor:
         ) from None
     # A model is small and a text short: a GPU would cost more to start than it saves.
     kernel = device.kernel(device.select(DeviceChoice.cpu, False), architecture, values)
-    from job import models  # not before TensorFlow is set up
+    from job.network import forward as models  # not before TensorFlow is set up
 
     network = models.load(folder / architecture / "model.keras")
     return Predictor(architecture, network, values, kernel, Output(folder).read_words())

@@ -1,4 +1,4 @@
-"""Whether the GPU computes what the CPU does, tried in a process of its own: `python -m job.probe` prints one object of JSON.
+"""Whether the GPU computes what the CPU does, tried in a process of its own: `python -m job.network.probe` prints one object of JSON.
 
 A GPU that is listed can still fail at its first kernel, and then it often ends the process.
 """
@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from job import cudnn, kernels
+from job.network import cudnn, loops as kernels
 from job.presets import FAST_ACTIVATIONS, Architecture
 
 # More is no rounding, of sums of this size in float32.
@@ -97,7 +97,7 @@ def recurrence(architecture: Architecture, activation: str, kernel: str) -> list
 
 
 if __name__ == "__main__":
-    from job import device
+    from job.machine import device
 
     device.preload_libraries()
     device.prepare_tensorflow()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job import atomic
+from job.files import atomic
 
 Arrays = dict[str, NDArray[Any]]
 _DIGITS = 16

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from job.artifacts import Output, checksum
+from job.output.folder import Output, checksum
 from job.errors import ConfigurationError, DataError, MissingInputError
 from job.schema import check_schema
 

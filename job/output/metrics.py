@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job import evaluation
-from job.artifacts import Output, Result
-from job.comparison import Answers, compare, verdict
-from job.dependency import compile_dependency
+from job.analysis import scores as evaluation
+from job.output.folder import Output, Result
+from job.analysis.comparison import Answers, compare, verdict
+from job.analysis.memory import compile_dependency
 from job.errors import ConfigurationError, DataError, DivergedError
 from job.presets import Architecture
 from job.schema import SCHEMA_VERSION, check_schema
-from job.validation import validate
+from job.output.finished import validate
 
 Results = dict[Architecture, dict[int, Result]]
 BASELINE = "baseline"

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job import examples, provenance
-from job.artifacts import DEPENDENCY, Output, Result
-from job.comparison import Answers, compare, verdict
-from job.dependency import describe_limit
+from job.report import examples
+from job.machine import provenance
+from job.output.folder import DEPENDENCY, Output, Result
+from job.analysis.comparison import Answers, compare, verdict
+from job.analysis.memory import describe_limit
 from job.errors import MissingInputError
-from job.results import BASELINE, Results, predictions
-from job.validation import validate
+from job.output.metrics import BASELINE, Results, predictions
+from job.output.finished import validate
 
 REPORT = "report.html"
 _NAMES = {"rnn": "SimpleRNN", "lstm": "LSTM"}
@@ -107,7 +108,7 @@ def make(
     dependency = metrics["dependency"]
     if not dependency:
         return {REPORT: page}
-    from job import plots
+    from job.report import plots
 
     plot = plots.draw_alone("dependency", dependency["verdict"], plots.by_distance(dependency), plots.gradients(dependency))
     return {REPORT: page, DEPENDENCY: plot}
@@ -177,7 +178,7 @@ def _fill(template: str, **values: Any) -> bytes:
 
     # Texts of reviews, names of files and columns: all of it is somebody's, so all of it is escaped.
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("job", "templates"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+        loader=jinja2.PackageLoader("job.report", "templates"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.2f} %"
     environment.filters["number"] = lambda value: "–" if value is None else f"{value:.4f}"
@@ -215,7 +216,7 @@ def _row(name: str, entry: dict[str, Any]) -> dict[str, Any]:
 
 def _figures(run: Run, best: dict[str, NDArray[np.float32]]) -> list[dict[str, str]]:
     # Only now: Matplotlib wants a writable folder, which the surroundings name by then, and takes half a second.
-    from job import plots
+    from job.report import plots
 
     entries = run.metrics["architectures"]
     histories = {name: [runs[seed] for seed in sorted(runs)] for name, runs in run.histories.items() if runs}

@@ -23,7 +23,7 @@ _VARIABLES = {
     COLOURS["lstm"]: "--lstm",
     COLOURS["baseline"]: "--muted",
 }
-# Where there is no page: its colours (job/templates/page.html.j2).
+# Where there is no page: its colours (job/report/templates/page.html.j2).
 _COLOURS = """
 :root { --page: #fbfbfa; --ink: #1c1e21; --muted: #585e66; --line: #d9dce0; --rnn: #a8480c; --lstm: #1559a8 }
 @media (prefers-color-scheme: dark) {

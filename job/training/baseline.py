@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job import evaluation
+from job.analysis import scores as evaluation
 from job.data import ngrams
 from job.data.corpus import Corpus
 

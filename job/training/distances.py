@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job import baseline as linear
-from job import evaluation
-from job.artifacts import Result
+from job.training import baseline as linear
+from job.analysis import scores as evaluation
+from job.output.folder import Result
 from job.config import CLUES, Configuration
 from job.data.corpus import Corpus
 from job.presets import Architecture, Hyperparameters

@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from job.errors import DeviceMemoryError
-from job.feed import Feed, Step
+from job.training.feed import Feed, Step
 from job.presets import Hyperparameters
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job import evaluation, signals
-from job.artifacts import Result
-from job.checkpoints import Checkpoints, Snapshot
+from job.analysis import scores as evaluation
+from job.machine import signals
+from job.output.folder import Result
+from job.output.checkpoints import Checkpoints, Snapshot
 from job.data import batches, ngrams
 from job.data.corpus import Corpus
 from job.errors import DataError
@@ -50,7 +51,7 @@ def parts(corpus: Corpus, values: Hyperparameters) -> tuple[NDArray[np.int64], N
 
 def build_network(architecture: Architecture, values: Hyperparameters, seed: int, corpus: Corpus) -> Any:
     """The network of `models.build` for this corpus's bigrams, with the embeddings' start that `ratio_scale` asks for."""
-    from job import models
+    from job.network import forward as models
 
     share, size = values.validation_share, values.vocabulary_size
     pairs = ngrams.frequent_bigrams(corpus, share, size, values.bigrams)
@@ -85,7 +86,7 @@ class Trial:
         name: str | None = None,
         traces_gradients: bool = False,
     ) -> None:
-        from job import models
+        from job.network import forward as models
 
         self._architecture, self._seed, self._values, self._corpus = architecture, seed, values, corpus
         self._device, self._place, self._kernel = device, place, kernel
@@ -136,7 +137,8 @@ class Trial:
         return result
 
     def _prepare(self, checkpoints: Checkpoints, reporter: Reporter) -> Any:
-        from job import models, optimizers, training
+        from job.network import forward as models
+        from job.training import optimizer as optimizers, loop as training
 
         values = self._values
         feed = self._feed()
@@ -171,7 +173,7 @@ class Trial:
         return made
 
     def _feed(self) -> Any:
-        from job import feed
+        from job.training import feed
 
         values, corpus = self._values, self._corpus
         lengths = np.minimum(corpus.lengths[self._train], values.max_tokens)
@@ -192,7 +194,7 @@ class Trial:
 
     def _predict(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Logits <float32>[reviews] of the reviews at these places. A signal that is deferred ends it between batches."""
-        from job.training import explained_memory
+        from job.training.loop import explained_memory
 
         result = np.empty(len(indices), np.float32)
         values = self._values
@@ -260,7 +262,7 @@ class Trial:
 
         A norm is that of the logit's gradient by the token's embedding, the mean over validation reviews.
         """
-        from job import models
+        from job.network import forward as models
 
         values, size = self._values, self._values.batch_size
         chosen = self._validation[: _GRADIENT_BATCHES * size]

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}
 # The command on a machine whose cuDNN cannot be opened.
 _WITHOUT_CUDNN = """
@@ -121,7 +121,7 @@ class Proof:
 
     def parity(self) -> Any:
         """Both architectures on cuDNN, forward and backward, with reviews of different lengths, against the CPU's loops."""
-        done = subprocess.run([sys.executable, "-m", "job.probe"], capture_output=True, text=True, cwd=ROOT)
+        done = subprocess.run([sys.executable, "-m", "job.network.probe"], capture_output=True, text=True, cwd=ROOT)
         found = json.loads(done.stdout.splitlines()[-1])
         assert self._device == "cpu" or (found["works"] and not found["slow_kernels"]), found
         return found
@@ -208,7 +208,7 @@ class Proof:
     def benchmark(self, data: str) -> Any:
         """Against stock Keras on the same device, taking turns, and against cuDNN's recurrence alone."""
         folder = self._output / "benchmark"
-        command = [sys.executable, "-m", "scripts.benchmark", "--data", data, "--cache", str(self._cache)]
+        command = [sys.executable, "-m", "scripts.measure.speed", "--data", data, "--cache", str(self._cache)]
         command += ["--repetitions", "3", "--output", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, stdin=subprocess.DEVNULL)
         assert done.returncode == 0, done.stderr[-1000:]
@@ -267,7 +267,7 @@ class _Busy:
 
 def versions() -> dict[str, Any]:
     """Of what the figures depend on."""
-    from job import device, provenance
+    from job.machine import device, provenance
 
     facts = device.collect()
     return {"gpus": facts.names, "driver": facts.driver, "driver_cuda": facts.driver_cuda} | provenance.versions()

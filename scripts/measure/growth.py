@@ -1,6 +1,6 @@
 """How cost grows with the data: the same training on 1, 4 and 16 times the reviews.
 
-    .venv/bin/python -m scripts.growth --data imdb.npz --output growth
+    .venv/bin/python -m scripts.measure.growth --data imdb.npz --output growth
 
 The reviews are those of --data, each copy with a word of its own at its beginning, so that no two are the same. Each size
 is encoded and then trained on for one epoch by the real command; printed are seconds of encoding, real tokens trained a
@@ -18,7 +18,7 @@ from typing import Any
 from job import config
 from job.data import corpus
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Trains variants of a preset and scores them on reviews held out of the training part; the test part is never touched.
 
-    .venv/bin/python -m scripts.search --data imdb.npz --architecture lstm base learning_rate=1e-3 "units=128 batch_size=32"
+    .venv/bin/python -m scripts.measure.search --data imdb.npz --architecture lstm base learning_rate=1e-3 "units=128 batch_size=32"
 
 Each argument is a variant: settings of the preset `standard` replaced, or `base` for none. A fifth of the training
 reviews is held out, the same for all; each variant and seed adds a line of JSON to `--record`, which is how what was
@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from job import config, device, trial
+from job import config
+from job.machine import device
+from job.training import trial
 from job.config import DeviceChoice
 from job.data import batches
 from job.data.corpus import Corpus, load
@@ -64,7 +66,9 @@ def parse(variant: str) -> dict[str, Any]:
 
 def attempt(corpus: Corpus, architecture: Architecture, values: Hyperparameters, seed: int, kernel: str) -> dict[str, Any]:
     """One training, and how it did on the held-out reviews after each epoch."""
-    from job import evaluation, feed, models, optimizers, training
+    from job.analysis import scores as evaluation
+    from job.training import feed, optimizer as optimizers, loop as training
+    from job.network import forward as models
 
     train, held_out = corpus.split_validation(values.validation_share)
     network = trial.build_network(architecture, values, seed, corpus)

@@ -1,6 +1,6 @@
 """How fast a finished run's models answer: latency of one text, throughput of batches, and of the command `predict`.
 
-    .venv/bin/python -m scripts.serving_benchmark RUN texts.txt
+    .venv/bin/python -m scripts.measure.serving RUN texts.txt
 
 The texts, one a line, are asked in the order in which they stand. The SavedModel is asked as a server would ask it; of
 `predict` the whole process is timed, once with 2,048 texts and once with all, so that its start can be taken off.
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 _BATCH = 64
 
 

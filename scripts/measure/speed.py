@@ -1,6 +1,6 @@
 """Measures this job's training against stock Keras and PyTorch on this machine, in one run.
 
-    .venv/bin/python -m scripts.benchmark --data imdb.npz --torch PYTHON
+    .venv/bin/python -m scripts.measure.speed --data imdb.npz --torch PYTHON
 
 All contestants train the standard network (embedding 128, both directions of 100 units, maximum and mean over time)
 without dropout on the same reviews in the same batches, with Adam and clipping, in float32. Each runs in a process of
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # Contestant: its module, and its mode.
 CONTESTANTS = {
     "sentiment-job": ("ours", ""),
@@ -102,7 +102,7 @@ def write_batches(data: str, cache: Path, count: int, path: Path) -> float:
 def run(python: Path, module: str, source: Path, architecture: str, mode: str) -> dict[str, Any]:
     """One contestant, once."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "BENCHMARK_STARTED": str(time.time())}
-    command = [python, "-m", f"scripts.contestants.{module}", source.resolve(), architecture, mode]
+    command = [python, "-m", f"scripts.measure.contestants.{module}", source.resolve(), architecture, mode]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, timeout=1800)
     if done.returncode:
         sys.exit(f"error: {module} {architecture} {mode} ended with {done.returncode}: {done.stderr[-1000:]}")
@@ -113,7 +113,7 @@ def run(python: Path, module: str, source: Path, architecture: str, mode: str) -
 def matrix_peak() -> float:
     """Operations a second of a product of two large matrices, on a GPU if there is one, in a process of its own."""
     script = (
-        "import time; from job import device; device.preload_libraries(); import tensorflow as tf; device.prepare_tensorflow()\n"
+        "import time; from job.machine import device; device.preload_libraries(); import tensorflow as tf; device.prepare_tensorflow()\n"
         "size = 8192 if tf.config.list_physical_devices('GPU') else 2048; best = 0\n"
         "a = tf.ones([size, size]); tf.matmul(a, a)[0, 0].numpy()\n"
         "for _ in range(20):\n"

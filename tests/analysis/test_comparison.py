@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from job.comparison import Answers, compare, seeds_needed, verdict
+from job.analysis.comparison import Answers, compare, seeds_needed, verdict
 
 
 def answers(name: str, *rows: str, has_seeds: bool = True) -> Answers:

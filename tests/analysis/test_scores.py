@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from job import evaluation
+from job.analysis import scores as evaluation
 
 LABELS = np.array([1, 1, 0, 0])
 

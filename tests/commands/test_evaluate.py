@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from job.assessment import with_intervals
+from job.commands.evaluate import with_intervals
 from tests.conftest import Command, table
 
 

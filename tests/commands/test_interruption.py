@@ -63,7 +63,7 @@ def test_a_signal_in_training_saves_progress_and_ends_with_its_code(
 
 def test_a_second_signal_ends_at_once_and_a_busy_process_in_time() -> None:
     # A native call that does not return: Python's handlers never run.
-    busy = "import hashlib; from job import signals; signals.GRACE_SECONDS = {}; signals.install(); signals._deferring = True; print('up', flush=True); hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"
+    busy = "import hashlib; from job.machine import signals; signals.GRACE_SECONDS = {}; signals.install(); signals._deferring = True; print('up', flush=True); hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)"
     with started(script=busy.format(60)) as process:
         wait_for("up", process.stdout)
         process.send_signal(signal.SIGTERM)
@@ -184,7 +184,7 @@ def test_a_change_of_place_is_warned_of_and_on_record(
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=10)
     script = (
-        "import sys; from job import device; real = device.select; device.select = lambda *a: real(*a) | {'name': 'another processor'};"
+        "import sys; from job.machine import device; real = device.select; device.select = lambda *a: real(*a) | {'name': 'another processor'};"
         f"sys.argv = ['x', *{[str(each) for each in arguments]!r}]; from job.__main__ import main; sys.exit(main())"
     )
     with started(script=script) as process:
@@ -207,7 +207,7 @@ def test_what_the_fault_harness_finds(tmp_path: Path) -> None:
     """A few kills of each kind and some of the writes; all of them when the script is run by hand."""
     for arguments in (["kills", "--kills", "2"], ["writes", "--every", "16"]):
         done = subprocess.run(
-            [sys.executable, ROOT / "scripts" / "fault_harness.py", *arguments],
+            [sys.executable, ROOT / "scripts" / "measure" / "faults.py", *arguments],
             capture_output=True, text=True, timeout=600, env=os.environ | {"TMPDIR": str(tmp_path)},
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr

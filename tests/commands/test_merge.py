@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from job import config
 from job.errors import ConfigurationError
 from job.presets import Architecture
-from scripts.fault_harness import outcome
+from scripts.measure.faults import outcome
 from tests.conftest import ROOT, Command
 
 SMALL = (

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job import prediction
+from job.network import predictor as prediction
 from job.errors import InputOutputError
 from tests.conftest import ROOT, Command
 

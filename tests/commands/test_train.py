@@ -115,7 +115,11 @@ def test_a_kill_while_seeds_are_added_costs_none_of_the_earlier_ones(
     tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("tensorflow")
-    from job import atomic, config, run, trial, validation
+    from job.files import atomic
+    from job import config
+    from job.commands import train as run
+    from job.training import trial
+    from job.output import finished as validation
     from job.progress import Reporter
 
     def job(seeds: int) -> dict[str, Any]:

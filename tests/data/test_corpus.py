@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from job.config import DataSource
-from job.data import inspection
+from job.commands import data as inspection
 from job.data.corpus import Corpus, load
-from job.data.keras_imdb import read_array
+from job.data.imdb import read_array
 from job.errors import DataError, JobError, MissingInputError
 from tests.conftest import rows, table, write_imdb
 
@@ -306,7 +306,7 @@ def test_an_array_that_unpacks_beyond_bounds_is_refused(tmp_path: Path, monkeypa
     path = write_imdb(tmp_path)
     with zipfile.ZipFile(path) as archive:
         size = archive.getinfo("x_train.npy").file_size
-    monkeypatch.setattr("job.data.keras_imdb._MAX_MEMBER_BYTES", size - 1)
+    monkeypatch.setattr("job.data.imdb._MAX_MEMBER_BYTES", size - 1)
     with pytest.raises(DataError, match="at most"):
         load(source(path, tmp_path))
 

@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from job.data import embedded
+from job.data import synthetic as embedded
 from job.data.tokens import tokenize
 
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from job import atomic
+from job.files import atomic
 from job.errors import InputOutputError, OutputError
-from job.lock import WriterLock
+from job.files.lock import WriterLock
 from tests.conftest import ROOT
 
 

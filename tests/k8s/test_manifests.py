@@ -14,7 +14,9 @@ import yaml
 from typer.testing import CliRunner
 
 import job
-from job import cli, errors, lock, signals
+from job import cli, errors
+from job.files import lock
+from job.machine import signals
 from job.presets import Architecture
 from tests.cluster import OVERLAYS, Controller, Manifest, Outcome, containers, of_kind, readme_actions, render
 from tests.conftest import ROOT

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from job import device
+from job.machine import device
 from job.config import DeviceChoice
-from job.device import Facts
+from job.machine.device import Facts
 from job.errors import DeviceError
 from job.presets import PRESETS, Architecture, PresetName
 from tests.conftest import ROOT
@@ -93,7 +93,7 @@ def test_the_kernel_is_named_by_device_and_architecture() -> None:
 
 def test_tensorflow_gets_a_thread_for_each_core_that_may_be_used() -> None:
     script = (
-        "from job import device; device.cores = lambda: 3; device.select(device.DeviceChoice.cpu, False);"
+        "from job.machine import device; device.cores = lambda: 3; device.select(device.DeviceChoice.cpu, False);"
         "import tensorflow as tf;"
         "print(tf.config.threading.get_intra_op_parallelism_threads(), tf.config.threading.get_inter_op_parallelism_threads())"
     )

@@ -1,7 +1,7 @@
 """cuDNN's recurrence in plain TensorFlow, from its flat parameters: a stand-in where there is no GPU.
 
 It reads the parameters as NVIDIA documents them (cudnnGetRNNWeightParams): for each direction the input's matrices, then
-the recurrent ones, each transposed; then all biases, two for each gate. What a real GPU does is tried by job/probe.py.
+the recurrent ones, each transposed; then all biases, two for each gate. What a real GPU does is tried by job/network/probe.py.
 """
 
 from types import SimpleNamespace

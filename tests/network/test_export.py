@@ -19,8 +19,9 @@ from tests.conftest import Command
 
 tf = pytest.importorskip("tensorflow")
 
-from job import device, export  # noqa: E402 (TensorFlow is there only now)
-from tests import test_models  # noqa: E402
+from job.machine import device  # noqa: E402 (TensorFlow is there only now)
+from job.network import export  # noqa: E402 (TensorFlow is there only now)
+from tests.network import test_forward as test_models  # noqa: E402
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()
@@ -57,7 +58,7 @@ def test_tokens_are_those_of_training_whatever_the_text(model: Any, texts: list[
 
 @pytest.mark.parametrize("preset", [PresetName.standard, PresetName.quickstart, PresetName.seed])
 def test_an_exported_model_agrees_in_a_process_without_this_package(preset: PresetName, tmp_path: Path) -> None:
-    from job.prediction import Predictor
+    from job.network.predictor import Predictor
 
     values = replace(PRESETS[preset][Architecture.lstm], vocabulary_size=10, units=3)
     values = values if preset is PresetName.seed else test_models.tiny(Architecture.lstm, preset, vocabulary_size=10)

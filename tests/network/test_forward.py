@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job import evaluation
+from job.analysis import scores as evaluation
 from job.presets import FAST_ACTIVATIONS, PRESETS, Architecture, Hyperparameters, PresetName
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-from job import device, models, optimizers, training  # noqa: E402 (TensorFlow is there only now)
+from job.machine import device  # noqa: E402 (TensorFlow is there only now)
+from job.network import forward as models  # noqa: E402 (TensorFlow is there only now)
+from job.training import optimizer as optimizers, loop as training  # noqa: E402 (TensorFlow is there only now)
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()

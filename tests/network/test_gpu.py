@@ -9,7 +9,9 @@ from job.presets import FAST_ACTIVATIONS, PRESETS, Architecture, PresetName
 
 tf = pytest.importorskip("tensorflow")
 
-from job import device, models, optimizers, probe, training  # noqa: E402 (TensorFlow is there only now)
+from job.machine import device  # noqa: E402 (TensorFlow is there only now)
+from job.network import forward as models, probe  # noqa: E402 (TensorFlow is there only now)
+from job.training import optimizer as optimizers, loop as training  # noqa: E402 (TensorFlow is there only now)
 
 device.preload_libraries()
 # As the job does, before the first operation.

@@ -13,17 +13,20 @@ from tests.conftest import ROOT
 
 tf = pytest.importorskip("tensorflow")
 
-from job import device, kernels  # noqa: E402 (TensorFlow is there only now)
+from job.machine import device  # noqa: E402 (TensorFlow is there only now)
+from job.network import loops as kernels  # noqa: E402 (TensorFlow is there only now)
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()
 
 STEP = """
 from dataclasses import replace
-from job import device
+from job.machine import device
 device.prepare_tensorflow()
 import numpy as np, tensorflow as tf
-from job import models, optimizers, presets, training
+from job.network import forward as models
+from job.training import optimizer as optimizers, loop as training
+from job import presets
 for architecture, values in presets.PRESETS[presets.PresetName.standard].items():
     values = replace(values, vocabulary_size=1000, embedding_size=16)
     network = models.build(architecture, values, 0, np.arange(10, dtype=np.int64))
@@ -37,7 +40,7 @@ for architecture, values in presets.PRESETS[presets.PresetName.standard].items()
 
 
 def test_what_is_compiled_is_the_loops_and_holds_nothing_of_ynnpack(tmp_path: Path) -> None:
-    """What TensorFlow 2.21 prepares when such a program first runs is not safe from a second thread; see job/kernels.py."""
+    """What TensorFlow 2.21 prepares when such a program first runs is not safe from a second thread; see job/network/loops.py."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text"}
     done = subprocess.run([sys.executable, "-c", STEP], env=environment, capture_output=True, text=True, timeout=300)
     # Each direction's loop, forward and backward.

@@ -14,8 +14,10 @@ from tests.conftest import ROOT
 
 tf = pytest.importorskip("tensorflow")
 
-from job import cudnn, device, models, probe  # noqa: E402 (TensorFlow is there only now)
-from tests import plain_cudnn, test_models  # noqa: E402
+from job.network import cudnn, forward as models, probe  # noqa: E402 (TensorFlow is there only now)
+from job.machine import device  # noqa: E402 (TensorFlow is there only now)
+from tests.network import plain_cudnn
+from tests.network import test_forward as test_models  # noqa: E402
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()
@@ -91,7 +93,7 @@ def test_a_kernel_that_computes_something_else_or_nothing_is_told(monkeypatch: p
 
 def test_the_probe_is_a_process_that_prints_one_object(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "job.probe"],
+        [sys.executable, "-m", "job.network.probe"],
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from job import atomic, checkpoints
-from job.checkpoints import Checkpoints, Snapshot
+from job.files import atomic
+from job.output import checkpoints
+from job.output.checkpoints import Checkpoints, Snapshot
 from job.errors import JobError
 
 

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from job import artifacts, atomic
+from job.output import folder as artifacts
+from job.files import atomic
 from job import schema as schemas
-from job.artifacts import Output, Result
+from job.output.folder import Output, Result
 from job.errors import InputOutputError, OutputError
 
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from job import predictions
+from job.output import predictions
 
 LABELS = np.array([1, 0, 1], np.int8)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from job import baseline
+from job.training import baseline
 from job.data.corpus import Corpus
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job import dependency, distances
-from job.artifacts import Output, Result
+from job.analysis import memory as dependency
+from job.training import distances
+from job.output.folder import Output, Result
 from job.config import DataSource, resolve
 from job.data.corpus import load
 from job.errors import ConfigurationError

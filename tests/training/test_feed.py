@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-from job import device, models, optimizers, training  # noqa: E402 (TensorFlow is there only now)
-from job.feed import DeviceFeed, HostFeed  # noqa: E402
+from job.machine import device  # noqa: E402 (TensorFlow is there only now)
+from job.network import forward as models  # noqa: E402 (TensorFlow is there only now)
+from job.training import optimizer as optimizers, loop as training  # noqa: E402 (TensorFlow is there only now)
+from job.training.feed import DeviceFeed, HostFeed  # noqa: E402
 from job.presets import Architecture, PresetName  # noqa: E402
-from tests import test_models  # noqa: E402
+from tests.network import test_forward as test_models  # noqa: E402
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()
@@ -99,7 +101,8 @@ def test_several_steps_in_a_call_end_with_the_weights_of_single_ones(architectur
 def test_a_job_whose_device_holds_the_reviews_ends_as_one_whose_host_does(
     tmp_path: Any, shared_cache: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from job import config, run
+    from job import config
+    from job.commands import train as run
     from job.progress import Reporter
 
     real = device.select

@@ -18,8 +18,11 @@ from job.progress import Reporter
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-from job import device, models, run, training  # noqa: E402 (TensorFlow is there only now)
-from job.feed import HostFeed  # noqa: E402
+from job.machine import device  # noqa: E402 (TensorFlow is there only now)
+from job.network import forward as models  # noqa: E402 (TensorFlow is there only now)
+from job.commands import train as run  # noqa: E402 (TensorFlow is there only now)
+from job.training import loop as training  # noqa: E402 (TensorFlow is there only now)
+from job.training.feed import HostFeed  # noqa: E402
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()

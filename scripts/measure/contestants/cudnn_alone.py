@@ -1,13 +1,13 @@
 """cuDNN's recurrence and nothing else, forward and backward, at the shapes of given batches: what its latency allows.
 
-Called by scripts/gpu_proof.py; needs a GPU.
+Called by scripts/measure/gpu.py; needs a GPU.
 """
 
 import sys
 
-from job import device
+from job.machine import device
 from job.presets import Architecture
-from scripts.contestants.measure import Batches, measure
+from scripts.measure.contestants.measure import Batches, measure
 
 _FEATURES, _UNITS = 128, 100
 
@@ -19,7 +19,7 @@ def main() -> None:
     device.prepare_tensorflow()
     import tensorflow as tf
 
-    from job import cudnn
+    from job.network import cudnn
 
     architecture = Architecture(name)
     gates = _UNITS * (4 if architecture is Architecture.lstm else 1)

@@ -1,4 +1,4 @@
-"""Stock Keras 3: `Model.fit` on stock layers. Called by scripts/benchmark.py.
+"""Stock Keras 3: `Model.fit` on stock layers. Called by scripts/measure/speed.py.
 
 Without XLA: of this network `fit` compiles a program for each length of a batch, and is then no faster (SimpleRNN) or
 several times slower (LSTM).
@@ -10,7 +10,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from scripts.contestants.measure import Batches, report
+from scripts.measure.contestants.measure import Batches, report
 
 # The tutorial's length.
 _PADDED = 888
@@ -19,7 +19,7 @@ _PADDED = 888
 def main() -> None:
     """Measures, and prints or writes what was found."""
     source, name, mode = sys.argv[1:4]
-    from job import device
+    from job.machine import device
 
     # Without this, TensorFlow's wheels find no GPU.
     device.preload_libraries()

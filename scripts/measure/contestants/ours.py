@@ -1,13 +1,13 @@
-"""This job's step on given batches. Called by scripts/benchmark.py."""
+"""This job's step on given batches. Called by scripts/measure/speed.py."""
 
 import sys
 from collections import namedtuple
 from dataclasses import replace
 
-from job import device
+from job.machine import device
 from job.config import DeviceChoice
 from job.presets import PRESETS, Architecture, PresetName
-from scripts.contestants.measure import Batches, measure
+from scripts.measure.contestants.measure import Batches, measure
 
 Batch = namedtuple("Batch", "tokens labels")
 
@@ -18,7 +18,8 @@ def main() -> None:
     facts = device.select(DeviceChoice.auto, False)
     import numpy as np
 
-    from job import feed, models, optimizers, training
+    from job.training import feed, optimizer as optimizers, loop as training
+    from job.network import forward as models
 
     architecture = Architecture(name)
     data = Batches(source)

@@ -1,4 +1,4 @@
-"""PyTorch: nn.RNN and nn.LSTM, on packed sequences or on padded ones. Called by scripts/benchmark.py.
+"""PyTorch: nn.RNN and nn.LSTM, on packed sequences or on padded ones. Called by scripts/measure/speed.py.
 
 On padded ones the backward direction reads the padding first, so that is another network; it is here as PyTorch's speed
 without packing.
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from scripts.contestants.measure import Batches, measure
+from scripts.measure.contestants.measure import Batches, measure
 
 # Before any thread starts, which would not be told: denormal numbers, to which vanishing gradients decay, are ten times slower.
 torch.set_flush_denormal(True)

@@ -1,0 +1,1 @@
+"""What the job runs on and in: devices, libraries' surroundings, signals, versions."""

@@ -1,0 +1,1 @@
+"""The two networks: built, run on the device's fastest kernel, exported and asked."""

@@ -1,0 +1,1 @@
+"""From a network and reviews to trained weights and their scores."""
