@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from job import options
-from job.machine import signals, termination
 from job.config import DataSource, DeviceChoice, LogFormat
 from job.errors import OK, InputOutputError, JobError, MissingInputError
+from job.machine import signals, termination
 from job.presets import Architecture, PresetName
 
 app = typer.Typer(name="sentiment-job", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -107,8 +107,8 @@ def check(
     require_gpu: Annotated[bool, typer.Option("--require-gpu", help="End with 69 where no GPU works.")] = False,
 ) -> None:
     """Is there a GPU, and does it work?"""
-    from job.machine import device, environment
     from job.errors import DeviceError
+    from job.machine import device, environment
     from job.progress import print_facts
 
     with environment.prepared(None, None):
@@ -188,8 +188,8 @@ def merge(
     log_format: options.Format = LogFormat.auto,
 ) -> None:
     """Join the runs of a sharded job into one."""
-    from job.machine import environment
     from job.commands import merge as merging
+    from job.machine import environment
     from job.progress import make_reporter, print_summary
 
     with make_reporter(log_format) as reporter, environment.prepared(output, None):
@@ -246,8 +246,8 @@ def inspect(
     as_json: options.AsJson = False,
 ) -> None:
     """Tell what is in a data set and what is wrong with it."""
-    from job.data import corpus
     from job.commands import data as inspection
+    from job.data import corpus
     from job.progress import print_inspection
 
     report = inspection.inspect(corpus.load(_source(cache, preset, data, text_column, label_column, distance)))

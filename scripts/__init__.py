@@ -1,0 +1,1 @@
+"""What runs the job, its tests and its measurements."""

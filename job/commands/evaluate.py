@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.analysis import scores as evaluation
-from job.network import predictor as prediction
-from job.output.folder import Output
 from job.analysis.comparison import Answers, compare, verdict
 from job.config import DataSource
 from job.data import corpus as corpora
 from job.data.corpus import Corpus
 from job.data.tokens import FIRST_WORD_ID
+from job.network import predictor as prediction
+from job.output.folder import Output
 from job.presets import UNKNOWN, Architecture
 
 _BLOCK = 4096

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from job.output import metrics as compiled
-from job.output.folder import TRAINING_HASHES, VOCABULARY, WORD_INDEX, Output, Saver
 from job.config import fingerprint, shard_folder
 from job.errors import ConfigurationError, MissingInputError, TemporaryError
-from job.report.examples import EXAMPLES, choose
+from job.output import metrics as compiled
+from job.output.finished import validate
+from job.output.folder import TRAINING_HASHES, VOCABULARY, WORD_INDEX, Output, Saver
+from job.output.metrics import Results, best_seed, compile_metrics, predictions, require_finished
 from job.presets import Architecture
 from job.progress import Reporter
+from job.report.examples import EXAMPLES, choose
 from job.report.page import make
-from job.output.metrics import Results, best_seed, compile_metrics, predictions, require_finished
-from job.output.finished import validate
 
 _POLL_SECONDS = 1.0
 

@@ -12,20 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 import job
-from job.training import baseline as linear
-from job.machine import device as devices
-from job.training import distances
-from job.machine import environment, provenance
-from job.report import examples, page as report
-from job.output.folder import TRAINING_HASHES, VOCABULARY, WORD_INDEX, Output, Result, Saver, to_npy
 from job.config import Configuration, fingerprint
 from job.data import batches
 from job.data.corpus import Corpus, load
 from job.errors import DeviceError
+from job.machine import device as devices
+from job.machine import environment, provenance
 from job.network.predictor import Predictor
+from job.output.folder import TRAINING_HASHES, VOCABULARY, WORD_INDEX, Output, Result, Saver, to_npy
+from job.output.metrics import BASELINE, Results, best_seed, compile_metrics, finished, predictions, require_finished
 from job.presets import Architecture, Hyperparameters, PresetName
 from job.progress import Reporter
-from job.output.metrics import BASELINE, Results, best_seed, compile_metrics, finished, predictions, require_finished
+from job.report import examples
+from job.report import page as report
+from job.training import baseline as linear
+from job.training import distances
 from job.training.trial import Trial, build_network, parts
 
 # Reviews that the exported models are asked, and texts that are none.

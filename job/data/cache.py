@@ -5,9 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from job.files import atomic
 from job.data.staging import staging_folder
 from job.errors import InputOutputError, TemporaryError
+from job.files import atomic
 
 _CHUNK = 1 << 20
 

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.config import DataSource
-from job.data import synthetic as embedded, imdb as keras_imdb, readers as sources
+from job.data import imdb as keras_imdb
+from job.data import readers as sources
+from job.data import synthetic as embedded
 from job.data.cache import checksum, fetch
 from job.data.encoding import ARRAYS, encode, encode_ranks, encode_texts
 from job.data.staging import staging_folder

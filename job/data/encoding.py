@@ -12,12 +12,13 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from job.files import atomic
-from job.data import imdb as keras_imdb, readers as sources
+from job.data import imdb as keras_imdb
+from job.data import readers as sources
 from job.data.cache import checksum
 from job.data.labels import LabelReader
 from job.data.tokens import FIRST_WORD_ID, content_hash, tokenize
 from job.errors import DataError
+from job.files import atomic
 from job.presets import START, UNKNOWN
 
 _TEST_SHARE = 0.2

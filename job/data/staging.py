@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from job.files import atomic
 from job.errors import OutputError
+from job.files import atomic
 from job.files.lock import WriterLock
 
 # What a kill left behind; younger ones may be another job's, at work.

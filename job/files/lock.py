@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from job.files import atomic
 from job.errors import InputOutputError, OutputError
+from job.files import atomic
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Always as many bytes, so that a renewal replaces all of the one before.

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from job.files import atomic
 from job.errors import OutputError
+from job.files import atomic
 
 # Memory that looks like a folder; in containers it can be written when nothing else can.
 _SHARED_MEMORY = Path("/dev/shm")

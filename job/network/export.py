@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from job.network import forward as models
 from job.data.tokens import FIRST_WORD_ID, SEPARATORS
 from job.errors import JobError
+from job.network import forward as models
 from job.presets import PAD, START, UNKNOWN, Hyperparameters
 
 _TOLERANCE = 1e-5

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from job.network import cudnn, loops as kernels
+from job.network import cudnn
+from job.network import loops as kernels
 from job.presets import PAD, START, UNKNOWN, Architecture, Hyperparameters
 
 # Far below any tanh output, so that padding never is the maximum.

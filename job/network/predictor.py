@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.analysis import scores as evaluation
-from job.output.folder import Output
 from job.data import batches
 from job.data.tokens import FIRST_WORD_ID, Vocabulary
 from job.errors import ConfigurationError, InputOutputError, MissingInputError
-from job.presets import Architecture, Hyperparameters
 from job.output.finished import validate
+from job.output.folder import Output
+from job.presets import Architecture, Hyperparameters
 
 # Texts that are looked at together, so that those of similar length can share a batch.
 _CHUNK = 2048
@@ -92,8 +92,8 @@ def _trained(folder: Path) -> list[Architecture]:
 
 
 def _load(folder: Path, architecture: Architecture) -> Predictor:
-    from job.machine import device
     from job.config import DeviceChoice
+    from job.machine import device
 
     run = Output(folder).read_json("run.json")
     assert run is not None

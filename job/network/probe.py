@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from job.network import cudnn, loops as kernels
+from job.network import cudnn
+from job.network import loops as kernels
 from job.presets import FAST_ACTIVATIONS, Architecture
 
 # More is no rounding, of sums of this size in float32.

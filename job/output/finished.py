@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from job.output.folder import Output, checksum
 from job.errors import ConfigurationError, DataError, MissingInputError
+from job.output.folder import Output, checksum
 from job.schema import check_schema
 
 

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from job.errors import ConfigurationError, InputOutputError, OutputError
 from job.files import atomic
+from job.files.lock import WriterLock
 from job.output import checkpoints, predictions
 from job.output.checkpoints import Checkpoints, Snapshot
-from job.errors import ConfigurationError, InputOutputError, OutputError
-from job.files.lock import WriterLock
 
 Saver = Callable[[Path], None]
 """Writes a file or a folder of a model to a path."""

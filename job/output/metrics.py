@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.analysis import scores as evaluation
-from job.output.folder import Output, Result
 from job.analysis.comparison import Answers, compare, verdict
 from job.analysis.memory import compile_dependency
 from job.errors import ConfigurationError, DataError, DivergedError
+from job.output.finished import validate
+from job.output.folder import Output, Result
 from job.presets import Architecture
 from job.schema import SCHEMA_VERSION, check_schema
-from job.output.finished import validate
 
 Results = dict[Architecture, dict[int, Result]]
 BASELINE = "baseline"

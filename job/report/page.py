@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job.report import examples
-from job.machine import provenance
-from job.output.folder import DEPENDENCY, Output, Result
 from job.analysis.comparison import Answers, compare, verdict
 from job.analysis.memory import describe_limit
 from job.errors import MissingInputError
-from job.output.metrics import BASELINE, Results, predictions
+from job.machine import provenance
 from job.output.finished import validate
+from job.output.folder import DEPENDENCY, Output, Result
+from job.output.metrics import BASELINE, Results, predictions
+from job.report import examples
 
 REPORT = "report.html"
 _NAMES = {"rnn": "SimpleRNN", "lstm": "LSTM"}
@@ -178,7 +178,10 @@ def _fill(template: str, **values: Any) -> bytes:
 
     # Texts of reviews, names of files and columns: all of it is somebody's, so all of it is escaped.
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("job.report", "templates"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+        loader=jinja2.PackageLoader("job.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
     )
     environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.2f} %"
     environment.filters["number"] = lambda value: "–" if value is None else f"{value:.4f}"

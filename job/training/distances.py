@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job.training import baseline as linear
 from job.analysis import scores as evaluation
-from job.output.folder import Result
 from job.config import CLUES, Configuration
 from job.data.corpus import Corpus
+from job.output.folder import Result
 from job.presets import Architecture, Hyperparameters
+from job.training import baseline as linear
 
 Train = Callable[[str, Architecture, int, Hyperparameters, Corpus], Result]
 """From a training's name, architecture, seed, hyperparameters and reviews to its result."""

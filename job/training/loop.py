@@ -12,8 +12,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from job.errors import DeviceMemoryError
-from job.training.feed import Feed, Step
 from job.presets import Hyperparameters
+from job.training.feed import Feed, Step
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.analysis import scores as evaluation
-from job.machine import signals
-from job.output.folder import Result
-from job.output.checkpoints import Checkpoints, Snapshot
 from job.data import batches, ngrams
 from job.data.corpus import Corpus
 from job.errors import DataError
+from job.machine import signals
+from job.output.checkpoints import Checkpoints, Snapshot
+from job.output.folder import Result
 from job.presets import Architecture, Hyperparameters
 from job.progress import Reporter
 
@@ -138,7 +138,8 @@ class Trial:
 
     def _prepare(self, checkpoints: Checkpoints, reporter: Reporter) -> Any:
         from job.network import forward as models
-        from job.training import optimizer as optimizers, loop as training
+        from job.training import loop as training
+        from job.training import optimizer as optimizers
 
         values = self._values
         feed = self._feed()

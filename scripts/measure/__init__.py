@@ -1,0 +1,1 @@
+"""Measurements: each is run by `python -m scripts.measure.NAME`."""

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from job import config
-from job.machine import device
-from job.training import trial
 from job.config import DeviceChoice
 from job.data import batches
 from job.data.corpus import Corpus, load
+from job.machine import device
 from job.presets import PRESETS, Architecture, Hyperparameters, PresetName
+from job.training import trial
 
 
 def main() -> None:
@@ -67,8 +67,10 @@ def parse(variant: str) -> dict[str, Any]:
 def attempt(corpus: Corpus, architecture: Architecture, values: Hyperparameters, seed: int, kernel: str) -> dict[str, Any]:
     """One training, and how it did on the held-out reviews after each epoch."""
     from job.analysis import scores as evaluation
-    from job.training import feed, optimizer as optimizers, loop as training
     from job.network import forward as models
+    from job.training import feed
+    from job.training import loop as training
+    from job.training import optimizer as optimizers
 
     train, held_out = corpus.split_validation(values.validation_share)
     network = trial.build_network(architecture, values, seed, corpus)

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.network import predictor as prediction
 from job.errors import InputOutputError
+from job.network import predictor as prediction
 from tests.conftest import ROOT, Command
 
 

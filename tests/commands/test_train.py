@@ -115,12 +115,12 @@ def test_a_kill_while_seeds_are_added_costs_none_of_the_earlier_ones(
     tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("tensorflow")
-    from job.files import atomic
     from job import config
     from job.commands import train as run
-    from job.training import trial
+    from job.files import atomic
     from job.output import finished as validation
     from job.progress import Reporter
+    from job.training import trial
 
     def job(seeds: int) -> dict[str, Any]:
         configuration = config.resolve(

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from job.config import DataSource
 from job.commands import data as inspection
+from job.config import DataSource
 from job.data.corpus import Corpus, load
 from job.data.imdb import read_array
 from job.errors import DataError, JobError, MissingInputError

@@ -302,7 +302,9 @@ class TestGpuImage:
         return done.stdout.strip()
 
     def test_tensorflow_finds_every_library(self) -> None:
-        before = "from job.machine import device; missing = device.preload_libraries(); assert missing == ['libcuda.so.1'], missing;"
+        before = (
+            "from job.machine import device; missing = device.preload_libraries(); assert missing == ['libcuda.so.1'], missing;"
+        )
         assert self.found(before) == "all"
 
     def test_the_mend_of_cusolver_is_still_needed(self) -> None:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from job.files import atomic
 from job.errors import InputOutputError, OutputError
+from job.files import atomic
 from job.files.lock import WriterLock
 from tests.conftest import ROOT
 
@@ -73,7 +73,7 @@ def test_a_holder_that_ends_meanwhile_is_followed(tmp_path: Path) -> None:
 
 
 def test_a_dead_holder_on_this_machine_is_replaced_at_once(tmp_path: Path) -> None:
-    script = "import os, sys; from pathlib import Path; from job.lock import WriterLock; WriterLock(Path(sys.argv[1]), print).__enter__(); os._exit(0)"
+    script = "import os, sys; from pathlib import Path; from job.files.lock import WriterLock; WriterLock(Path(sys.argv[1]), print).__enter__(); os._exit(0)"
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, check=True)
     assert (tmp_path / ".lock").exists()
     began = time.monotonic()

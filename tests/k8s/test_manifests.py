@@ -18,8 +18,8 @@ from job import cli, errors
 from job.files import lock
 from job.machine import signals
 from job.presets import Architecture
-from tests.cluster import OVERLAYS, Controller, Manifest, Outcome, containers, of_kind, readme_actions, render
 from tests.conftest import ROOT
+from tests.k8s.cluster import OVERLAYS, Controller, Manifest, Outcome, containers, of_kind, readme_actions, render
 
 RENDERED = {overlay: render(overlay) for overlay in OVERLAYS}
 JOBS = {name: each for manifests in RENDERED.values() for name, each in of_kind(manifests, "Job").items()}

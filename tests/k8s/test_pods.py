@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import Controller, Manifest, Outcome, Podman, make_pod, of_kind, render
-from tests.test_image import DOCKER, cpu_image
+from tests.docker.test_image import DOCKER, cpu_image
+from tests.k8s.cluster import Controller, Manifest, Outcome, Podman, make_pod, of_kind, render
 
 __all__ = ["cpu_image"]
 pytestmark = [

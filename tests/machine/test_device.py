@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from job.machine import device
 from job.config import DeviceChoice
-from job.machine.device import Facts
 from job.errors import DeviceError
+from job.machine import device
+from job.machine.device import Facts
 from job.presets import PRESETS, Architecture, PresetName
 from tests.conftest import ROOT
 

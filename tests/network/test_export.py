@@ -19,9 +19,9 @@ from tests.conftest import Command
 
 tf = pytest.importorskip("tensorflow")
 
-from job.machine import device  # noqa: E402 (TensorFlow is there only now)
-from job.network import export  # noqa: E402 (TensorFlow is there only now)
-from tests.network import test_forward as test_models  # noqa: E402
+from job.machine import device
+from job.network import export
+from tests.network import test_forward as test_models
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()

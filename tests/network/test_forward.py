@@ -13,9 +13,10 @@ from job.presets import FAST_ACTIVATIONS, PRESETS, Architecture, Hyperparameters
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-from job.machine import device  # noqa: E402 (TensorFlow is there only now)
-from job.network import forward as models  # noqa: E402 (TensorFlow is there only now)
-from job.training import optimizer as optimizers, loop as training  # noqa: E402 (TensorFlow is there only now)
+from job.machine import device
+from job.network import forward as models
+from job.training import loop as training
+from job.training import optimizer as optimizers
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()

@@ -9,9 +9,11 @@ from job.presets import FAST_ACTIVATIONS, PRESETS, Architecture, PresetName
 
 tf = pytest.importorskip("tensorflow")
 
-from job.machine import device  # noqa: E402 (TensorFlow is there only now)
-from job.network import forward as models, probe  # noqa: E402 (TensorFlow is there only now)
-from job.training import optimizer as optimizers, loop as training  # noqa: E402 (TensorFlow is there only now)
+from job.machine import device
+from job.network import forward as models
+from job.network import probe
+from job.training import loop as training
+from job.training import optimizer as optimizers
 
 device.preload_libraries()
 # As the job does, before the first operation.

@@ -13,8 +13,8 @@ from tests.conftest import ROOT
 
 tf = pytest.importorskip("tensorflow")
 
-from job.machine import device  # noqa: E402 (TensorFlow is there only now)
-from job.network import loops as kernels  # noqa: E402 (TensorFlow is there only now)
+from job.machine import device
+from job.network import loops as kernels
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()

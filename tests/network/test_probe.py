@@ -14,10 +14,11 @@ from tests.conftest import ROOT
 
 tf = pytest.importorskip("tensorflow")
 
-from job.network import cudnn, forward as models, probe  # noqa: E402 (TensorFlow is there only now)
-from job.machine import device  # noqa: E402 (TensorFlow is there only now)
+from job.machine import device
+from job.network import cudnn, probe
+from job.network import forward as models
 from tests.network import plain_cudnn
-from tests.network import test_forward as test_models  # noqa: E402
+from tests.network import test_forward as test_models
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from job.errors import JobError
 from job.files import atomic
 from job.output import checkpoints
 from job.output.checkpoints import Checkpoints, Snapshot
-from job.errors import JobError
 
 
 def make(folder: Path, said: list[str]) -> Checkpoints:

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from job.output import folder as artifacts
-from job.files import atomic
 from job import schema as schemas
-from job.output.folder import Output, Result
 from job.errors import InputOutputError, OutputError
+from job.files import atomic
+from job.output import folder as artifacts
+from job.output.folder import Output, Result
 
 
 def test_a_write_replaces_a_file_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:

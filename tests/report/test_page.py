@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.report import examples, page as report
+from job.report import examples
+from job.report import page as report
 from tests.conftest import Command
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)

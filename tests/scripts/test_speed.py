@@ -12,7 +12,17 @@ from tests.conftest import ROOT
 
 
 def test_it_measures_every_contestant_that_is_there(tmp_path: Path, shared_cache: Path) -> None:
-    command = [sys.executable, "-m", "scripts.measure.speed", "--data", "embedded", "--cache", shared_cache, "--output", tmp_path]
+    command = [
+        sys.executable,
+        "-m",
+        "scripts.measure.speed",
+        "--data",
+        "embedded",
+        "--cache",
+        shared_cache,
+        "--output",
+        tmp_path,
+    ]
     done = subprocess.run(
         [*map(str, command), "--batches", "1", "--repetitions", "1"], cwd=ROOT, capture_output=True, text=True
     )

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from job.training import baseline
 from job.data.corpus import Corpus
+from job.training import baseline
 
 
 def corpus(reviews: list[list[int]], labels: list[int]) -> Corpus:

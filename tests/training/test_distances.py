@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from job.analysis import memory as dependency
-from job.training import distances
-from job.output.folder import Output, Result
 from job.config import DataSource, resolve
 from job.data.corpus import load
 from job.errors import ConfigurationError
+from job.output.folder import Output, Result
 from job.presets import PRESETS, REMEDIES, Architecture, PresetName
+from job.training import distances
+from tests.commands.test_interruption import started, wait_for
 from tests.conftest import Command
-from tests.test_interruption import started, wait_for
 
 TINY = ("train", "--preset", "dependency", "--distance", "6", "--distance", "3", "--seeds", "1", "--epochs", "1", "--units", "8", "--batch-size", "256", "--device", "cpu")  # fmt: skip
 # The least accuracy on 2,000 reviews that guessing reaches less often than once in a thousand times: 1070 right.

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-from job.machine import device  # noqa: E402 (TensorFlow is there only now)
-from job.network import forward as models  # noqa: E402 (TensorFlow is there only now)
-from job.training import optimizer as optimizers, loop as training  # noqa: E402 (TensorFlow is there only now)
-from job.training.feed import DeviceFeed, HostFeed  # noqa: E402
-from job.presets import Architecture, PresetName  # noqa: E402
-from tests.network import test_forward as test_models  # noqa: E402
+from job.machine import device
+from job.network import forward as models
+from job.presets import Architecture, PresetName
+from job.training import loop as training
+from job.training import optimizer as optimizers
+from job.training.feed import DeviceFeed, HostFeed
+from tests.network import test_forward as test_models
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()

@@ -18,11 +18,11 @@ from job.progress import Reporter
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-from job.machine import device  # noqa: E402 (TensorFlow is there only now)
-from job.network import forward as models  # noqa: E402 (TensorFlow is there only now)
-from job.commands import train as run  # noqa: E402 (TensorFlow is there only now)
-from job.training import loop as training  # noqa: E402 (TensorFlow is there only now)
-from job.training.feed import HostFeed  # noqa: E402
+from job.commands import train as run
+from job.machine import device
+from job.network import forward as models
+from job.training import loop as training
+from job.training.feed import HostFeed
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()

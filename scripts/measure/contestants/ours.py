@@ -4,8 +4,8 @@ import sys
 from collections import namedtuple
 from dataclasses import replace
 
-from job.machine import device
 from job.config import DeviceChoice
+from job.machine import device
 from job.presets import PRESETS, Architecture, PresetName
 from scripts.measure.contestants.measure import Batches, measure
 
@@ -18,8 +18,10 @@ def main() -> None:
     facts = device.select(DeviceChoice.auto, False)
     import numpy as np
 
-    from job.training import feed, optimizer as optimizers, loop as training
     from job.network import forward as models
+    from job.training import feed
+    from job.training import loop as training
+    from job.training import optimizer as optimizers
 
     architecture = Architecture(name)
     data = Batches(source)
