@@ -1,0 +1,86 @@
+"""metrics.json, and its JSON Schema: `python -m job.records.metrics` writes metrics.schema.json anew; a test holds it."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from pydantic.json_schema import GenerateJsonSchema
+
+import job
+from job.presets import Architecture, PresetName
+from job.records.base import Count, Record, to_json
+from job.records.comparison import BaselineEntry, NetworkComparison
+from job.records.memory import Memory
+from job.records.reproduction import Reproduction
+from job.records.trials import ArchitectureRecord
+
+SCHEMA_VERSION = 1
+SCHEMA = Path(job.__file__).with_name("metrics.schema.json")
+
+
+class DeviceRecord(Record):
+    """What computed."""
+
+    type: Literal["cpu", "gpu"]
+    name: str
+    cores: int | None
+    compute_capability: str | None
+    memory_bytes: int | None
+    driver: str | None
+    cuda: str | None
+    cudnn: str | None
+    tf32: Literal[False]
+    slow_kernels: dict[str, str]
+    """by architecture, why the GPU's fast kernel was not used"""
+
+
+class DataRecord(Record):
+    """What was trained and tested on."""
+
+    name: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    train_reviews: Count
+    validation_reviews: Count
+    test_reviews: Count
+    vocabulary: Count
+    own_test_part: bool
+    """false: the test part was split off by each text's hash"""
+
+
+class Metrics(Record):
+    """metrics.json of sentiment-job"""  # noqa: D415 (the title of the schema)
+
+    schema_version: Literal[1]
+    preset: PresetName
+    data: DataRecord
+    device: DeviceRecord
+    architectures: dict[Architecture, ArchitectureRecord] = Field(min_length=1)
+    comparison: NetworkComparison | None
+    """the LSTM's accuracy less the SimpleRNN's on the same test reviews; null where one of them is missing"""
+    baseline: BaselineEntry
+    reproduction: Reproduction | None
+    """the published figures beside the measured ones; null but in the preset seed"""
+    dependency: Memory | None
+    """how far back each network remembers; null but in the preset dependency"""
+
+    @property
+    def verdict(self) -> str:
+        """The run's verdict: the one on memory, on the two networks, or on the one against the baseline."""
+        return (self.dependency or self.comparison or self.baseline).verdict
+
+
+class _Schema(GenerateJsonSchema):
+    """Without a title for each field."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of metrics.json, from `Metrics`."""
+    made = Metrics.model_json_schema(by_alias=True, schema_generator=_Schema)
+    return {"$schema": _Schema.schema_dialect} | made | {"title": "metrics.json of sentiment-job"}
+
+
+if __name__ == "__main__":
+    SCHEMA.write_bytes(to_json(schema()))

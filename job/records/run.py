@@ -1,0 +1,107 @@
+"""run.json, which is there from a run's beginning on, and examples.json."""
+
+from datetime import UTC, datetime
+from typing import Literal, Self
+
+from pydantic import AliasChoices, ConfigDict, Field
+
+from job.presets import Architecture, Hyperparameters, PresetName
+from job.records.base import Count, Record
+from job.records.metrics import DeviceRecord
+
+
+class Identity(Record):
+    """What determines a run's weights and scores."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    preset: PresetName
+    data: str
+    """The data hash."""
+    hyperparameters: dict[Architecture, Hyperparameters]
+    distances: list[int] = Field(default_factory=list)
+    """Of the preset dependency, as are the remedies."""
+    remedies: dict[Architecture, dict[str, Hyperparameters]] = Field(default_factory=dict)
+
+
+class PlannedTrial(Record):
+    """A cell of the grid."""
+
+    architecture: Architecture
+    seed: Count
+
+
+class Plan(Record):
+    """The resolved configuration and its trials."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    preset: PresetName
+    data: str
+    text_column: str | None
+    label_column: str | None
+    distances: list[int] | None
+    device: str
+    require_fast_kernel: bool
+    output: str
+    cache: str
+    hyperparameters: dict[Architecture, Hyperparameters]
+    remedies: dict[Architecture, dict[str, Hyperparameters]]
+    seeds: int
+    shard: str | None
+    trainings: list[PlannedTrial]
+
+
+class Look(Record):
+    """A use of the test reviews."""
+
+    purpose: str = Field(validation_alias=AliasChoices("for", "purpose"), serialization_alias="for")
+    at: str
+    """UTC, to the second."""
+
+    @classmethod
+    def now(cls, purpose: str) -> Self:
+        """This moment's."""
+        return cls(purpose=purpose, at=datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+class ShardRecord(Record):
+    """Where one shard of a joined run was made."""
+
+    shard: tuple[int, int]
+    device: DeviceRecord
+    versions: dict[str, str]
+
+
+class RunRecord(Record):
+    """run.json: what is known of a run from its beginning on."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    version: str
+    state: Literal["training", "merging", "finished"]
+    identity: Identity
+    fingerprint: str
+    configuration: Plan
+    device: DeviceRecord
+    versions: dict[str, str]
+    source_revision: str | None
+    seeds: int
+    shard: tuple[int, int] | None
+    shards: list[ShardRecord] = Field(default_factory=list)
+    """Of a joined run."""
+    test_set_looks: list[Look]
+    files: dict[str, str] | None
+    """SHA-256 by name; null until the run is finished."""
+
+
+class Examples(Record):
+    """examples.json: the test reviews' lengths, and those worth reading."""
+
+    lengths: list[int]
+    """tokens of each test review"""
+    most_wrong: dict[Architecture, list[int]]
+    """by architecture the numbers of test reviews"""
+    disagreements: list[int]
+    texts: dict[str, str]
+    """the ends of those reviews, by number"""
