@@ -18,7 +18,8 @@ def main() -> int:
 
         return run_command_line()
     except signals.Interrupted as interruption:
-        print(f"stopped by {interruption}; the same command continues", file=sys.stderr, flush=True)
+        sys.stderr.flush()
+        signals.say(f"stopped by {interruption}; the same command continues")
         # Not sys.exit: TensorFlow's threads may block a clean end.
         os._exit(interruption.exit_code)
 

@@ -2,13 +2,20 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from job.errors import ConfigurationError
-from job.presets import DISTANCES, PRESETS, REMEDIES, Architecture, Hyperparameters, PresetName
+from job.presets import PRESETS, Architecture, Hyperparameters, Preset, PresetName, Value
+
+if TYPE_CHECKING:
+    from job.records.run import Identity, Plan
+
+# Tokens of a review of the embedded corpus beside its filler, and room.
+CLUES = 40
 
 
 class DeviceChoice(StrEnum):
@@ -27,17 +34,30 @@ class LogFormat(StrEnum):
     json = "json"
 
 
-_DEFAULT_DATA = {
-    PresetName.quickstart: "embedded",
-    PresetName.seed: "imdb",
-    PresetName.standard: "imdb",
-    PresetName.dependency: "embedded",
-}
-# One training tells little of a network that learns all or nothing.
-DEFAULT_SEEDS = {preset: 3 if preset is PresetName.dependency else 1 for preset in PresetName}
-DEFAULT_DISTANCES = {preset: DISTANCES if preset is PresetName.dependency else (10,) for preset in PresetName}
-# Tokens of a review of the embedded corpus beside its filler, and room.
-CLUES = 40
+@dataclass(frozen=True, kw_only=True)
+class DataRequest:
+    """What a user says of the data; None leaves it to the preset, or to what is found. Each field is an option."""
+
+    cache: Path | None = None
+    preset: PresetName = PresetName.standard
+    data: str | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    distance: list[int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(DataRequest):
+    """What a user says of a run."""
+
+    output: Path = Path("./output")
+    architecture: list[Architecture] | None = None
+    seeds: int | None = None
+    shard: str | None = None
+    device: DeviceChoice = DeviceChoice.auto
+    require_fast_kernel: bool = False
+    hyperparameters: Mapping[str, Value | None] = field(default_factory=dict)
+    """Instead of the preset's, by name; None leaves the preset's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,114 +91,144 @@ class Configuration:
     shard: tuple[int, int] | None = None
     """Which part of the grid this run trains, and of how many."""
 
-    def trainings(self) -> list[tuple[Architecture, int]]:
+    def trials(self) -> list[tuple[Architecture, int]]:
         """The grid of architecture and seed, or this shard's part of it, in the order of training.
 
         The grid is dealt out one by one, seed by seed, the architectures in turn at the front: so every shard gets its
-        share of each, and what it has stays its own when seeds are added.
+        share of each architecture, and what it has stays its own when seeds are added.
         """
         names = list(self.hyperparameters)
         dealt = [(names[(place + seed) % len(names)], seed) for seed in range(self.seeds) for place in range(len(names))]
         index, count = self.shard or (0, 1)
-        return sorted(dealt[index::count], key=lambda each: (names.index(each[0]), each[1]))
+        return sorted(dealt[index::count], key=lambda trial: (names.index(trial[0]), trial[1]))
 
-    def identity(self, data_hash: str) -> dict[str, Any]:
-        """What determines a run's weights and scores, as JSON values."""
-        networks = {str(name): asdict(values) for name, values in self.hyperparameters.items()}
-        identity: dict[str, Any] = {"preset": str(self.preset), "data": data_hash, "hyperparameters": networks}
-        if self.preset is PresetName.dependency:
-            identity["distances"] = list(self.source.distances)
-            identity["remedies"] = {
-                str(architecture): {name: asdict(values) for name, values in each.items()}
-                for architecture, each in self.remedies.items()
-            }
-        return identity
+    def identity(self, data_hash: str) -> "Identity":
+        """What determines the run's weights and scores."""
+        from job.records.run import Identity
+
+        plain = Identity(preset=self.preset, data=data_hash, hyperparameters=self.hyperparameters)
+        if not self.compares_distances:
+            return plain
+        return plain.but(distances=list(self.source.distances), remedies=self.remedies)
+
+    @property
+    def compares_distances(self) -> bool:
+        """Whether each trial trains a network for every distance, as in the preset dependency."""
+        return bool(self.remedies)
+
+    def plan(self) -> "Plan":
+        """What a run would do: the resolved configuration and its trials."""
+        from job.records.run import Plan, PlannedTrial
+
+        source = self.source
+        return Plan(
+            preset=self.preset,
+            data=source.name,
+            text_column=source.text_column,
+            label_column=source.label_column,
+            distances=list(source.distances) if source.name == "embedded" else None,
+            device=self.device,
+            require_fast_kernel=self.require_fast_kernel,
+            output=str(self.output),
+            cache=str(source.cache),
+            hyperparameters=self.hyperparameters,
+            remedies=self.remedies,
+            seeds=self.seeds,
+            shard=f"{self.shard[0]}/{self.shard[1]}" if self.shard else None,
+            trainings=[PlannedTrial(architecture=name, seed=seed) for name, seed in self.trials()],
+        )
 
 
-def fingerprint(identity: dict[str, Any]) -> str:
+def fingerprint(identity: "Identity") -> str:
     """SHA-256 of an identity, hexadecimal."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(identity.to_values(), sort_keys=True).encode()).hexdigest()
 
 
-def resolve(
-    *,
-    output: Path,
-    cache: Path,
-    preset: PresetName = PresetName.standard,
-    data: str | None = None,
-    text_column: str | None = None,
-    label_column: str | None = None,
-    distances: list[int] | None = None,
-    architectures: list[Architecture] | None = None,
-    seeds: int | None = None,
-    device: DeviceChoice = DeviceChoice.auto,
-    require_fast_kernel: bool = False,
-    overrides: dict[str, int | float | None] | None = None,
-    shard: str | None = None,
-) -> Configuration:
+def resolve_source(request: DataRequest) -> DataSource:
+    """Where the data come from.
+
+    Raises:
+        ConfigurationError: A value out of range, or options that contradict one another.
+    """
+    preset = PRESETS[request.preset]
+    name = request.data or preset.data
+    distances = request.distance or []
+    if preset.remedies and name != "embedded":
+        raise ConfigurationError(
+            f"--preset {request.preset} needs to know how far apart the deciding words are, but --data is {name}; leave it out"
+        )
+    if distances and name != "embedded":
+        raise ConfigurationError(f"--distance is of the embedded corpus, but --data is {name}; leave one of them out")
+    for distance in distances:
+        if not 2 <= distance <= 10_000:
+            raise ConfigurationError(
+                f"--distance {distance}: expected 2 to 10000 tokens (next to each other, the clues are a word pair)"
+            )
+    if len(distances) > 1 and not preset.remedies:
+        raise ConfigurationError(f"--distance is given {len(distances)} times, which is of --preset dependency; give one")
+    if (request.text_column or request.label_column) and name in ("embedded", "imdb"):
+        raise ConfigurationError(f"--text-column and --label-column are of a file, but --data is {name}; leave them out")
+    return DataSource(
+        name=name,
+        cache=request.cache or _default_cache(),
+        text_column=request.text_column,
+        label_column=request.label_column,
+        distances=tuple(sorted(set(distances))) or preset.distances,
+    )
+
+
+def _default_cache() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("sentiment-job", appauthor=False))
+
+
+def resolve(request: Request) -> Configuration:
     """Resolves a preset and the options given.
 
     Raises:
         ConfigurationError: A value out of range, or options that contradict one another.
     """
-    name = data or _DEFAULT_DATA[preset]
-    seeds = DEFAULT_SEEDS[preset] if seeds is None else seeds
+    preset = PRESETS[request.preset]
+    seeds = preset.seeds if request.seeds is None else request.seeds
     if seeds < 1:
         raise ConfigurationError(f"--seeds {seeds}: expected 1 or more")
-    if preset is PresetName.dependency and name != "embedded":
-        raise ConfigurationError(
-            f"--preset dependency needs to know how far apart the deciding words are, but --data is {name}; leave it out"
-        )
-    if distances and name != "embedded":
-        raise ConfigurationError(f"--distance is of the embedded corpus, but --data is {name}; leave one of them out")
-    for distance in distances or []:
-        if not 2 <= distance <= 10_000:
-            raise ConfigurationError(
-                f"--distance {distance}: expected 2 to 10000 tokens (next to each other, the clues are a word pair)"
-            )
-    if distances and len(distances) > 1 and preset is not PresetName.dependency:
-        raise ConfigurationError(f"--distance is given {len(distances)} times, which is of --preset dependency; give one")
-    chosen_distances = tuple(sorted(set(distances))) if distances else DEFAULT_DISTANCES[preset]
-    if (text_column or label_column) and name in ("embedded", "imdb"):
-        raise ConfigurationError(f"--text-column and --label-column are of a file, but --data is {name}; leave them out")
-    if require_fast_kernel and device is DeviceChoice.cpu:
+    source = resolve_source(request)
+    if request.require_fast_kernel and request.device is DeviceChoice.cpu:
         raise ConfigurationError("--require-fast-kernel is about a GPU's kernels, but --device is cpu; leave one of them out")
-    given = {key: value for key, value in (overrides or {}).items() if value is not None}
-    unknown = set(given) - {field.name for field in fields(Hyperparameters)}
+    chosen = _hyperparameters(preset, request)
+    part = _shard(request.shard, len(chosen) * seeds) if request.shard else None
+    return Configuration(
+        preset=request.preset,
+        source=source,
+        hyperparameters=chosen,
+        seeds=seeds,
+        device=request.device,
+        require_fast_kernel=request.require_fast_kernel,
+        output=shard_folder(request.output, *part) if part else request.output,
+        remedies={
+            architecture: {name: replace(chosen[architecture], **changes) for name, changes in remedies.items()}  # type: ignore[arg-type]
+            for architecture, remedies in preset.remedies.items()
+            if architecture in chosen
+        },
+        shard=part,
+    )
+
+
+def _hyperparameters(preset: Preset, request: Request) -> dict[Architecture, Hyperparameters]:
+    given = {name: value for name, value in request.hyperparameters.items() if value is not None}
+    unknown = set(given) - {each.name for each in fields(Hyperparameters)}
     if unknown:
         raise ConfigurationError(f"unknown hyperparameters: {', '.join(sorted(unknown))}")
     chosen = {}
     for architecture in Architecture:
-        if architecture in (architectures or list(Architecture)):
-            values = PRESETS[preset][architecture]
-            if distances and "max_tokens" not in given:
+        if architecture in (request.architecture or list(Architecture)):
+            values = preset.networks[architecture]
+            if request.distance and "max_tokens" not in given:
                 # The frame must stay in sight, however far the end is away.
-                values = replace(values, max_tokens=max(values.max_tokens, max(distances) + CLUES))
+                values = replace(values, max_tokens=max(values.max_tokens, max(request.distance) + CLUES))
             chosen[architecture] = replace(values, **given)  # type: ignore[arg-type]
-    remedies = {}
-    if preset is PresetName.dependency:
-        remedies = {
-            architecture: {name: replace(values, **changes) for name, changes in REMEDIES[architecture].items()}
-            for architecture, values in chosen.items()
-        }
-    part = _shard(shard, len(chosen) * seeds) if shard else None
-    return Configuration(
-        preset=preset,
-        source=DataSource(
-            name=name,
-            cache=cache,
-            text_column=text_column,
-            label_column=label_column,
-            distances=chosen_distances,
-        ),
-        hyperparameters=chosen,
-        seeds=seeds,
-        device=device,
-        require_fast_kernel=require_fast_kernel,
-        output=shard_folder(output, *part) if part else output,
-        remedies=remedies,
-        shard=part,
-    )
+    return chosen
 
 
 def shard_folder(output: Path, index: int, count: int) -> Path:
@@ -186,12 +236,12 @@ def shard_folder(output: Path, index: int, count: int) -> Path:
     return output / "shards" / f"{index}-of-{count}"
 
 
-def _shard(text: str, trainings: int) -> tuple[int, int]:
+def _shard(text: str, trials: int) -> tuple[int, int]:
     index, separator, count = text.partition("/")
     if not separator or not index.isdecimal() or not count.isdecimal() or not int(index) < int(count):
         raise ConfigurationError(f"--shard {text}: expected I/N, the I-th of N shards, counted from 0 (the last is N-1/N)")
-    if int(count) > trainings:
+    if int(count) > trials:
         raise ConfigurationError(
-            f"--shard {text}: there are only {trainings} trainings to share, so at most {trainings} shards; lower N or raise --seeds"
+            f"--shard {text}: there are only {trials} trainings to share, so at most {trials} shards; lower N or raise --seeds"
         )
     return int(index), int(count)

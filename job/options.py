@@ -1,81 +1,105 @@
-"""The options and arguments of the commands: their names, variables and help."""
+"""The commands' options: names, environment variables and help; and how they become one request."""
 
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from job.config import DeviceChoice, LogFormat
-from job.presets import Architecture, PresetName
-
-Cache = Annotated[
-    Path | None,
-    typer.Option(envvar="JOB_CACHE", help="Folder for downloads and encoded data [default: the user's cache folder]."),
-]
-Preset = Annotated[
-    PresetName,
-    typer.Option(
-        envvar="JOB_PRESET",
-        help="Recipe: quickstart (embedded data, half a minute), seed (the tutorial's, to the letter), standard, or dependency (how far back each network remembers).",
-    ),
-]
-Data = Annotated[
-    str | None, typer.Option(envvar="JOB_DATA", help="embedded, imdb, or the path of labelled texts [default: by preset].")
-]
-TextColumn = Annotated[
-    str | None, typer.Option(envvar="JOB_TEXT_COLUMN", help="Column of the text, where its name is unusual.")
-]
-LabelColumn = Annotated[
-    str | None, typer.Option(envvar="JOB_LABEL_COLUMN", help="Column of the label, where its name is unusual.")
-]
-Distance = Annotated[
-    int | None, typer.Option(envvar="JOB_DISTANCE", help="Tokens between the two clues of the embedded corpus [default: 10].")
-]
-Distances = Annotated[
-    list[int] | None,
-    typer.Option(
-        "--distance",
-        envvar="JOB_DISTANCE",
-        help="Tokens between the two clues of the embedded corpus; of dependency it may be repeated [default: 10, or by preset].",
-    ),
-]
+from job.config import DataRequest, LogFormat, Request
+from job.presets import OPTIONS as HYPERPARAMETERS
+from job.presets import Hyperparameters, option
 
 
-Output = Annotated[Path, typer.Option(envvar="JOB_OUTPUT", help="Folder for the results.")]
-Architectures = Annotated[
-    list[Architecture] | None,
-    typer.Option(envvar="JOB_ARCHITECTURE", help="Network to train; may be repeated [default: both]."),
-]
-Seeds = Annotated[
-    int | None, typer.Option(envvar="JOB_SEEDS", help="Train with the seeds 0 to N-1 [default: 1, of dependency 3].")
-]
-Shard = Annotated[
-    str | None,
-    typer.Option(
-        envvar="JOB_SHARD", help="I/N: only the I-th of N parts of the trainings, from 0; writes to OUTPUT/shards/I-of-N."
+def _named(name: str, text: str, default: str | None = None) -> Any:
+    """An option with its environment variable.
+
+    Args:
+        default: In words, where the value itself does not say it.
+    """
+    return typer.Option(option(name), envvar=f"JOB_{name.upper()}", help=text, show_default=default or True)
+
+
+# In the order of the help: what it says, and the default in words where the value itself does not say it.
+_TEXTS: dict[str, tuple[str, str | None]] = {
+    "output": ("Folder for the results.", None),
+    "cache": ("Folder for downloads and encoded data.", "the user's cache folder"),
+    "preset": (
+        "Recipe: quickstart (embedded data, half a minute), seed (the tutorial's, to the letter), standard, or dependency (how far back each network remembers).",
+        None,
     ),
-]
-Device = Annotated[
-    DeviceChoice, typer.Option(envvar="JOB_DEVICE", help="Where to compute; auto takes a GPU where one is present.")
-]
-RequireFastKernel = Annotated[
-    bool,
-    typer.Option(
-        "--require-fast-kernel",
-        envvar="JOB_REQUIRE_FAST_KERNEL",
-        help="End with 69 where a network would run on a slow kernel.",
+    "data": ("embedded, imdb, or the path of labelled texts.", "by preset"),
+    "text_column": ("Column of the text, where its name is unusual.", None),
+    "label_column": ("Column of the label, where its name is unusual.", None),
+    "distance": (
+        "Tokens between the two clues of the embedded corpus; with the preset dependency it may be repeated.",
+        "10, or by preset",
     ),
-]
-Epochs = Annotated[int | None, typer.Option(envvar="JOB_EPOCHS", help="Passes over the training texts at most.")]
-BatchSize = Annotated[int | None, typer.Option(envvar="JOB_BATCH_SIZE", help="Texts a step.")]
-Units = Annotated[int | None, typer.Option(envvar="JOB_UNITS", help="Width of the recurrent layer.")]
-VocabularySize = Annotated[
-    int | None, typer.Option(envvar="JOB_VOCABULARY_SIZE", help="Token ids, the four special ones included.")
-]
-MaxTokens = Annotated[int | None, typer.Option(envvar="JOB_MAX_TOKENS", help="Tokens read of a text: its last ones.")]
-LearningRate = Annotated[float | None, typer.Option(envvar="JOB_LEARNING_RATE", help="The highest of the schedule.")]
-Format = Annotated[LogFormat, typer.Option(envvar="JOB_LOG_FORMAT", help="auto draws a progress bar on a terminal.")]
+    "architecture": ("Network to train; may be repeated.", "both"),
+    "seeds": ("Train with the seeds 0 to N-1.", "1, with the preset dependency 3"),
+    "shard": ("I/N: only the I-th of N parts of the trainings, from 0; writes to OUTPUT/shards/I-of-N.", None),
+    "device": ("Where to compute; auto takes a GPU where one is present.", None),
+    "require_fast_kernel": ("End with 69 where a network would run on a slow kernel.", None),
+    "epochs": ("Passes over the training texts at most.", "by preset"),
+    "batch_size": ("Texts a step.", "by preset"),
+    "units": ("Width of the recurrent layer.", "by preset"),
+    "vocabulary_size": ("Token ids, the four special ones included.", "by preset"),
+    "max_tokens": ("Tokens read of a text: its last ones.", "by preset"),
+    "learning_rate": ("The highest of the schedule.", "by preset"),
+}
+_OPTIONS = {name: _named(name, *texts) for name, texts in _TEXTS.items()}
+
+Format = Annotated[LogFormat, _named("log_format", "auto draws a progress bar on a terminal.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and the plan; train nothing.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Discard an unfinished run instead of continuing it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Run = Annotated[Path, typer.Argument(help="A finished run's output folder.")]
+
+
+def takes_request(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Makes a command take a request's fields as options and hands them to it as one `Request` or `DataRequest`.
+
+    So a setting is written where it is defined (job/config.py, job/presets.py) and where it is explained (here).
+
+    Args:
+        left_out: Fields that the command does not have.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own, hints = inspect.signature(command).parameters, get_type_hints(command, include_extras=True)
+        (name,) = (each for each in own if hints[each] in (DataRequest, Request))
+        kind = hints[name]
+        options = _parameters(kind, left_out)
+        parameters = [*options, *(own[each].replace(annotation=hints[each]) for each in own if each != name)]
+
+        def run(**values: Any) -> None:
+            settings = {each.name: values.pop(each.name) for each in options}
+            hyperparameters = {each: settings.pop(each) for each in HYPERPARAMETERS if each in settings}
+            if hyperparameters:
+                settings["hyperparameters"] = hyperparameters
+            command(**{name: kind(**settings)}, **values)
+
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def _parameters(kind: type[DataRequest], left_out: tuple[str, ...]) -> list[inspect.Parameter]:
+    hints = get_type_hints(kind)
+    made = {each.name: (hints[each.name], each.default) for each in fields(kind) if each.default is not MISSING}
+    if kind is Request:
+        types = get_type_hints(Hyperparameters)
+        made |= {name: (types[name] | None, None) for name in HYPERPARAMETERS}
+    # In the order of the help.
+    return [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=made[name][1], annotation=Annotated[made[name][0], explained]
+        )
+        for name, explained in _OPTIONS.items()
+        if name in made and name not in left_out
+    ]

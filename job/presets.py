@@ -1,6 +1,7 @@
 """The networks' hyperparameters, and the presets that fill them."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +18,11 @@ class Architecture(StrEnum):
     rnn = "rnn"
     lstm = "lstm"
 
+    @property
+    def title(self) -> str:  # type: ignore[override]
+        """As people write it."""
+        return {"rnn": "SimpleRNN", "lstm": "LSTM"}[self.value]
+
 
 FAST_ACTIVATIONS = {Architecture.rnn: ("tanh", "relu"), Architecture.lstm: ("tanh",)}
 """What a recurrent layer's activation may be for the fast kernels, ours and cuDNN's."""
@@ -31,23 +37,36 @@ class PresetName(StrEnum):
     dependency = "dependency"
 
 
+Value = bool | int | float | str
+"""Of a hyperparameter."""
+
+
+def _at_least(least: int) -> Any:
+    """A hyperparameter that is an option of the command line."""
+    return field(metadata={"is_valid": lambda value: value >= least, "expected": f"{least} or more"})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters:
     """Everything that, with the data and the seed, determines one network's weights."""
 
-    epochs: int
+    epochs: int = _at_least(1)
     """Passes over the training reviews at most."""
-    batch_size: int
+    batch_size: int = _at_least(1)
     """Reviews a step."""
     length_pool: int
     """Batches' worth of reviews that are sorted by length together, so that little is padding; 1 leaves it to chance."""
-    units: int
+    units: int = _at_least(1)
     """Width of the recurrent layer, in each direction."""
-    vocabulary_size: int
+    # 4 special ids and one word.
+    vocabulary_size: int = _at_least(5)
     """Token ids, counting the four special ones: ids from here on become the unknown token."""
-    max_tokens: int
+    # The start token and the last one.
+    max_tokens: int = _at_least(2)
     """Tokens read of a review: its last ones."""
-    learning_rate: float
+    learning_rate: float = field(
+        metadata={"is_valid": lambda value: 0 < value < 100, "expected": "a number above 0 and below 100"}
+    )
     """The highest of the schedule."""
     embedding_size: int
     """Width of the token embedding; 0 feeds a review as one time step of raw ranks, as the tutorial does."""
@@ -88,25 +107,25 @@ class Hyperparameters:
     """Share of the training part held out; 0 for none."""
     keep: str
     """The weights that are kept: those of the epoch with the `best` validation loss, or of the `last` one."""
-    patience: int
-    """Epochs without a better validation loss before training stops; 0 never stops early."""
     learned_accuracy: float
     """The validation accuracy at which training ends, as there is nothing more to learn; 0 for no such end."""
     first_reviews: int
     """Reviews taken of each part, after Keras's shuffle; 0 takes all."""
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if value < least:
-                option = "--" + name.replace("_", "-")
-                raise ConfigurationError(f"{option} {value}: expected {least} or more")
-        if not 0 < self.learning_rate < 100:
-            raise ConfigurationError(f"--learning-rate {self.learning_rate}: expected a number above 0 and below 100")
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if "is_valid" in each.metadata and not each.metadata["is_valid"](value):
+                raise ConfigurationError(f"{option(each.name)} {value}: expected {each.metadata['expected']}")
 
 
-# 4 special ids and one word; the last token and the start token.
-_LEAST = {"epochs": 1, "batch_size": 1, "units": 1, "vocabulary_size": 5, "max_tokens": 2}
+def option(name: str) -> str:
+    """A setting as the command line spells it."""
+    return "--" + name.replace("_", "-")
+
+
+OPTIONS = tuple(each.name for each in fields(Hyperparameters) if each.metadata)
+"""The hyperparameters that are options of the command line."""
 
 _STANDARD = Hyperparameters(
     epochs=3,
@@ -135,7 +154,6 @@ _STANDARD = Hyperparameters(
     recurrent_gain=1.0,
     validation_share=0.1,
     keep="last",
-    patience=0,
     learned_accuracy=0.0,
     first_reviews=0,
 )
@@ -159,7 +177,6 @@ _QUICKSTART = replace(
     bigram_dropout=0.0,
     pooled_dropout=0.0,
     keep="best",
-    patience=0,
 )
 _SEED = replace(
     _STANDARD,
@@ -185,13 +202,11 @@ _SEED = replace(
     pooled_dropout=0.0,
     validation_share=0.0,
     keep="best",
-    patience=0,
     first_reviews=100,
 )
 
-DISTANCES = (5, 10, 20, 50, 100, 200, 400)
-"""In tokens, of the preset dependency."""
 # Keras's layers as they come, but for the width, in which a clue is no rarity.
+_DISTANCES = (5, 10, 20, 50, 100, 200, 400)
 _DEPENDENCY = replace(
     _QUICKSTART,
     epochs=8,
@@ -199,37 +214,54 @@ _DEPENDENCY = replace(
     # Reviews of one distance differ in length by their frames alone: sorted, a batch would hold one kind of frame.
     length_pool=1,
     units=32,
-    max_tokens=DISTANCES[-1] + 40,
+    max_tokens=_DISTANCES[-1] + 40,
     # Of those tried (other seeds, validation data) the one with which each network learned furthest.
     learning_rate=5e-4,
     schedule="constant",
     clip_norm=0.0,
     learned_accuracy=0.99,
 )
-REMEDIES: dict[Architecture, dict[str, dict[str, Any]]] = {
-    Architecture.rnn: {
-        "Glorot start": {"recurrent_start": "glorot_uniform"},
-        "gradient clipping": {"clip_norm": 1.0},
-        "relu, identity start, gradient clipping": {"activation": "relu", "recurrent_start": "identity", "clip_norm": 1.0},
-    },
-    Architecture.lstm: {},
+# Sources: Saxe et al. (2014), arXiv:1312.6120, for the orthogonal start, which is Keras's own; Pascanu et al. (2013),
+# arXiv:1211.5063, for clipping; Le et al. (2015), arXiv:1504.00941, for relu with the identity.
+_REMEDIES: dict[str, dict[str, Value]] = {
+    "Glorot start": {"recurrent_start": "glorot_uniform"},
+    "gradient clipping": {"clip_norm": 1.0},
+    "relu, identity start, gradient clipping": {"activation": "relu", "recurrent_start": "identity", "clip_norm": 1.0},
 }
-"""What differs in the networks of the preset dependency that are trained beside Keras's plain ones.
 
-Sources: Saxe et al. (2014), arXiv:1312.6120, for the orthogonal start, which is Keras's own; Pascanu et al. (2013),
-arXiv:1211.5063, for clipping; Le et al. (2015), arXiv:1504.00941, for relu with the identity.
-"""
 
-PRESETS: dict[PresetName, dict[Architecture, Hyperparameters]] = {
-    PresetName.quickstart: {Architecture.rnn: _QUICKSTART, Architecture.lstm: _QUICKSTART},
-    PresetName.seed: {Architecture.rnn: _SEED, Architecture.lstm: _SEED},
-    # Below one, a SimpleRNN's recurrent kernel forgets instead of exploding. The rest is of scripts/measure/search.py, see the README.
-    PresetName.standard: {
-        Architecture.rnn: replace(_STANDARD, learning_rate=1e-3, embedding_dropout=0.3, recurrent_gain=0.9),
-        Architecture.lstm: _STANDARD,
-    },
-    PresetName.dependency: {
-        Architecture.rnn: _DEPENDENCY,
-        Architecture.lstm: _DEPENDENCY,
-    },
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A recipe: everything that a user need not say."""
+
+    networks: Mapping[Architecture, Hyperparameters]
+    data: str
+    """`embedded` or `imdb`."""
+    seeds: int = 1
+    distances: tuple[int, ...] = (10,)
+    """In tokens, between the two clues of the embedded corpus."""
+    remedies: Mapping[Architecture, Mapping[str, Mapping[str, Value]]] = field(default_factory=dict)
+    """What differs in networks that are trained beside the plain ones, by name; they are compared over distances."""
+
+
+PRESETS = {
+    PresetName.quickstart: Preset(networks=dict.fromkeys(Architecture, _QUICKSTART), data="embedded"),
+    PresetName.seed: Preset(networks=dict.fromkeys(Architecture, _SEED), data="imdb"),
+    PresetName.standard: Preset(
+        networks={
+            # Below one, a SimpleRNN's recurrent kernel forgets instead of exploding. The rest was chosen by the search
+            # (scripts/README.md).
+            Architecture.rnn: replace(_STANDARD, learning_rate=1e-3, embedding_dropout=0.3, recurrent_gain=0.9),
+            Architecture.lstm: _STANDARD,
+        },
+        data="imdb",
+    ),
+    PresetName.dependency: Preset(
+        networks=dict.fromkeys(Architecture, _DEPENDENCY),
+        data="embedded",
+        # One trial tells little of a network that learns all or nothing.
+        seeds=3,
+        distances=_DISTANCES,
+        remedies={Architecture.rnn: _REMEDIES, Architecture.lstm: {}},
+    ),
 }

@@ -17,10 +17,12 @@ Communications in Statistics 38(15); Satterthwaite (1946), Biometrics Bulletin 2
 
 import bisect
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from job.analysis.intervals import student
+from job.records.comparison import Comparison, Variance
 
 TEST = "t test of the difference in mean accuracy, seeds and reviews both random (crossed analysis of variance, Satterthwaite)"
 REVIEWS_ONLY = "z test of the difference in accuracy of these two models, reviews random (one seed tells nothing of seeds)"
@@ -70,14 +72,12 @@ class Answers:
         return float(max(0.0, squares) / ((self.seeds - 1) * (reviews - 1)) / (self.seeds * reviews))
 
 
-def compare(one: Answers, other: Answers) -> dict[str, Any]:
-    """The difference in accuracy, `one` less `other`, as JSON values.
+def compare(one: Answers, other: Answers) -> Comparison:
+    """The difference in accuracy, `one` less `other`; what the data do not tell is None.
 
-    Returns:
-        `difference`, `standard_error`, `ci95`, `test`, `statistic`, `degrees_of_freedom`, `p_value`, `cohens_d` (the
-        difference in standard deviations between seeds), `superiority` (the chance that a seed of `one` is better than one
-        of `other`), `seeds_for_half_a_point` (of each, to see a difference of 0.005 with a power of 0.8) and
-        `variance` (its two sources); null where the data do not tell.
+    `cohens_d` is the difference in standard deviations between seeds, `superiority` the chance that a seed of `one` is
+    better than one of `other`, and `seeds_for_half_a_point` how many of each it takes to see a difference of 0.005 with a
+    power of 0.8.
     """
     from scipy import stats
 
@@ -96,30 +96,31 @@ def compare(one: Answers, other: Answers) -> dict[str, Any]:
         parts = [(each.seed_variance(), each.seeds - 1) for each in (one, other) if each.seeds > 1]
         spread = sum(part**2 / count for part, count in parts) + of_reviews**2 / (reviews - 1)
         freedom = max(variance**2 / spread, min(count for _, count in parts))
-    distribution = stats.t(freedom)
-    half = float(distribution.ppf(1 - _ALPHA / 2)) * error
-    result: dict[str, Any] = {
-        "difference": difference,
-        "standard_error": error,
-        "ci95": [difference - half, difference + half],
-        "test": REVIEWS_ONLY if single else TEST,
-        "statistic": difference / error if error else None,
-        "degrees_of_freedom": float(freedom) if np.isfinite(freedom) else None,
-        "p_value": float(2 * distribution.sf(abs(difference) / error)) if error else None,
-        "cohens_d": None,
-        "superiority": None,
-        "seeds_for_half_a_point": None,
-        "variance": {"seeds": None if single else of_seeds, "reviews": of_reviews},
-    }
-    if one.seeds > 1 and other.seeds > 1:
-        pooled = sum((each.seeds - 1) * float(each.accuracies.var(ddof=1)) for each in (one, other))
-        pooled = (pooled / (one.seeds + other.seeds - 2)) ** 0.5
-        above = np.subtract.outer(one.accuracies, other.accuracies)
-        result["cohens_d"] = difference / pooled if pooled else None
-        result["superiority"] = float((above > 0).mean() + 0.5 * (above == 0).mean())
-        a_seed = sum(float(each.accuracies.var(ddof=1)) for each in (one, other))
-        result["seeds_for_half_a_point"] = seeds_needed(_HALF_A_POINT, a_seed, max(0.0, of_reviews - rest))
-    return result
+    half = student(freedom) * error
+    found = Comparison(
+        difference=difference,
+        standard_error=error,
+        ci95=(difference - half, difference + half),
+        test=REVIEWS_ONLY if single else TEST,
+        statistic=difference / error if error else None,
+        degrees_of_freedom=float(freedom) if np.isfinite(freedom) else None,
+        p_value=float(2 * stats.t(freedom).sf(abs(difference) / error)) if error else None,
+        cohens_d=None,
+        superiority=None,
+        seeds_for_half_a_point=None,
+        variance=Variance(seeds=None if single else of_seeds, reviews=of_reviews),
+    )
+    if one.seeds < 2 or other.seeds < 2:
+        return found
+    pooled = sum((each.seeds - 1) * float(each.accuracies.var(ddof=1)) for each in (one, other))
+    pooled = (pooled / (one.seeds + other.seeds - 2)) ** 0.5
+    above = np.subtract.outer(one.accuracies, other.accuracies)
+    of_a_seed = sum(float(each.accuracies.var(ddof=1)) for each in (one, other))
+    return found.but(
+        cohens_d=difference / pooled if pooled else None,
+        superiority=float((above > 0).mean() + 0.5 * (above == 0).mean()),
+        seeds_for_half_a_point=seeds_needed(_HALF_A_POINT, of_a_seed, max(0.0, of_reviews - rest)),
+    )
 
 
 def seeds_needed(difference: float, seed_variance: float, review_variance: float) -> int | None:
@@ -137,7 +138,7 @@ def seeds_needed(difference: float, seed_variance: float, review_variance: float
             return True
         freedom = 2.0 * (seeds - 1) * (variance * seeds / seed_variance) ** 2 if seed_variance else np.inf
         freedom = min(freedom, 1e6)
-        bound = stats.t.ppf(1 - _ALPHA / 2, freedom)
+        bound = student(freedom)
         return bool(stats.nct.sf(bound, freedom, difference / variance**0.5) >= _POWER)
 
     if not suffice(_MANY):
@@ -145,30 +146,30 @@ def seeds_needed(difference: float, seed_variance: float, review_variance: float
     return bisect.bisect_left(range(_MANY + 1), True, lo=2, key=suffice)
 
 
-def verdict(one: Answers, other: Answers, found: dict[str, Any]) -> str:
+def verdict(one: Answers, other: Answers, found: Comparison) -> str:
     """What `compare` found, in a sentence that claims no more.
 
     Args:
         found: Its result.
     """
     reviews = one.correct.shape[1]
-    points = 100 * found["difference"]
-    low, high = (100 * bound for bound in found["ci95"])
+    points = 100 * found.difference
+    low, high = (100 * bound for bound in found.ci95)
     better, worse = (one, other) if points >= 0 else (other, one)
     seeds = f"{one.seeds} seed{'s' if one.seeds > 1 else ''}"
     if one.seeds != other.seeds:
         seeds = f"{one.seeds} and {other.seeds} seeds"
     where = f"over {seeds} and {reviews:,} test reviews"
-    if found["p_value"] is None:
+    if found.p_value is None:
         return f"{one.name} and {other.name} were right on the same reviews, {where}: no difference was seen."
-    numbers = f"{abs(points):.2f} points, 95 % interval {low:+.2f} to {high:+.2f} for {one.name} less {other.name}, p {_p(found['p_value'])}"
+    numbers = f"{abs(points):.2f} points, 95 % interval {low:+.2f} to {high:+.2f} for {one.name} less {other.name}, p {_p(found.p_value)}"
     if one.is_single_draw or other.is_single_draw:
-        what = "differ" if found["p_value"] < _ALPHA else "do not differ beyond chance in the reviews"
+        what = "differ" if found.p_value < _ALPHA else "do not differ beyond chance in the reviews"
         return (
             f"These two models {what} ({better.name} was right more often by {numbers}; {reviews:,} test reviews), but one seed "
             "cannot tell whether that is the network or the luck of its start: train with --seeds 5 or more."
         )
-    if found["p_value"] < _ALPHA:
+    if found.p_value < _ALPHA:
         return f"{better.name} is more accurate than {worse.name} ({numbers}; {where})."
     return f"No difference between {one.name} and {other.name} was shown ({better.name} was ahead by {numbers}; {where}); that does not show that there is none."
 

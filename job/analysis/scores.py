@@ -1,9 +1,14 @@
-"""From predictions to scores, and from the scores of several seeds to a summary."""
+"""From predictions to scores."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from job.analysis.intervals import delong, wilson
+from job.records.base import Interval
+from job.records.trials import Calibration, CalibrationBin, Scores
 
 _BINS = 10
 
@@ -21,7 +26,12 @@ def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(expit(logits), np.float32)
 
 
-def scores(labels: NDArray[Any], logits: NDArray[Any]) -> dict[str, Any]:
+def is_right(labels: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether probabilities say what the labels do: above one half means positive."""
+    return np.asarray((predicted > 0.5) == (labels == 1))
+
+
+def score(labels: NDArray[Any], logits: NDArray[Any]) -> Scores:
     """Accuracy, loss (mean cross-entropy in nats), area under the ROC curve, F1 of the positive class, and Brier score.
 
     Of one class alone the area is None.
@@ -29,22 +39,27 @@ def scores(labels: NDArray[Any], logits: NDArray[Any]) -> dict[str, Any]:
     from sklearn.metrics import f1_score, roc_auc_score
 
     loss, accuracy = losses(labels, logits)
-    return {
-        "accuracy": accuracy,
-        "loss": loss,
+    return Scores(
+        accuracy=accuracy,
+        loss=loss,
         # A sum of shares that are 1 together may round to more.
-        "auc": min(1.0, float(roc_auc_score(labels, logits))) if 0 < np.sum(labels) < len(labels) else None,
-        "f1": float(f1_score(labels, logits > 0, zero_division=0.0)),
-        "brier": float(np.mean((probabilities(logits) - labels) ** 2)),
-    }
+        auc=min(1.0, float(roc_auc_score(labels, logits))) if 0 < np.sum(labels) < len(labels) else None,
+        f1=float(f1_score(labels, logits > 0, zero_division=0.0)),
+        brier=float(np.mean((probabilities(logits) - labels) ** 2)),
+    )
 
 
-def calibration(labels: NDArray[Any], predicted: NDArray[np.float32]) -> dict[str, Any]:
+def mean_scores(all_scores: list[Scores]) -> Scores:
+    """Each score's mean."""
+    names = list(Scores.model_fields)
+    values = {name: [getattr(scores, name) for scores in all_scores] for name in names}
+    return Scores.model_validate({name: None if None in each else np.mean(each) for name, each in values.items()})
+
+
+def calibration(labels: NDArray[Any], predicted: NDArray[np.float32]) -> Calibration:
     """Whether probabilities mean what they say: by tenths of the scale, how often the review was positive.
 
-    Returns:
-        `expected_calibration_error`, the mean distance of the two over reviews (Naeini et al. 2015, of the positive class),
-        and `bins`: `from`, `reviews`, `predicted` and `observed` of each tenth that is not empty.
+    The expected calibration error is the mean distance of the two over reviews (Naeini et al. 2015, of the positive class).
     """
     from scipy.stats import binned_statistic
 
@@ -52,60 +67,43 @@ def calibration(labels: NDArray[Any], predicted: NDArray[np.float32]) -> dict[st
     sums = binned_statistic(predicted, [predicted.astype(np.float64), labels], "sum", edges).statistic
     counts = np.histogram(predicted, edges)[0]
     bins = [
-        {"from": float(start), "reviews": int(count), "predicted": float(said / count), "observed": float(true / count)}
+        CalibrationBin(start=float(start), reviews=int(count), predicted=float(said / count), observed=float(true / count))
         for start, count, said, true in zip(edges[:-1].round(1), counts, *sums, strict=True)
         if count
     ]
     error = float(np.abs(sums[0] - sums[1]).sum() / max(1, len(labels)))
-    return {"expected_calibration_error": error, "bins": bins}
+    return Calibration(expected_calibration_error=error, bins=bins)
 
 
-def summarize(values: list[float]) -> dict[str, Any]:
-    """Mean, sample standard deviation and 95 % interval of the mean (Student's t) over seeds; null for one seed."""
-    mean = float(np.mean(values)) if values else None
-    if len(values) < 2:
-        return {"mean": mean, "sd": None, "ci95": None}
-    from scipy import stats
+@dataclass(frozen=True, kw_only=True)
+class ScoresWithIntervals:
+    """Scores of some reviews."""
 
-    sd = float(np.std(values, ddof=1))
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * sd / len(values) ** 0.5
-    return {"mean": mean, "sd": sd, "ci95": [float(np.mean(values)) - half, float(np.mean(values)) + half]}
+    reviews: int
+    scores: Scores
+    ci95: dict[str, Interval | None]
+    """By the score's name; None where there is none."""
 
 
-# What the tutorial printed: the progress bar at the end of the last of two epochs, and evaluate() on the test reviews.
-PUBLISHED = {
-    "rnn": {"train": {"loss": 10.3028, "accuracy": 0.7742}, "test": {"loss": 25.5020, "accuracy": 0.53}},
-    "lstm": {"train": {"loss": 4.0905, "accuracy": 0.8172}, "test": {"loss": 8.4033, "accuracy": 0.61}},
-}
+def with_intervals(labels: NDArray[Any], predicted: NDArray[np.float32]) -> ScoresWithIntervals:
+    """Scores of probabilities, each with its 95 % interval over the choice of reviews; None where there is none.
 
-
-def reproduce(architectures: dict[str, Any]) -> dict[str, Any]:
-    """The tutorial's published figures beside the ones measured, and what they show in a sentence.
-
-    Args:
-        architectures: As in metrics.json.
+    Accuracy by Wilson (1927); area under the ROC curve by DeLong, DeLong and Clarke-Pearson (1988); loss and Brier score,
+    being means, by the normal distribution; F1 none.
     """
-    result: dict[str, Any] = {}
-    sentences = []
-    for name, entry in architectures.items():
-        runs = [run for run in entry["runs"] if run["status"] == "finished"]
-        measured = {
-            "train": {key: summarize([run["last_epoch"][key] for run in runs]) for key in ("loss", "accuracy")},
-            "test": {key: summarize([run["test"][key] for run in runs]) for key in ("loss", "accuracy")},
-        }
-        result[name] = {"published": PUBLISHED[name], "measured": measured}
-        accuracy = measured["test"]["accuracy"]
-        reviews = runs[0]["test_reviews"] if runs else 0
-        if accuracy["mean"] is None:
-            continue
-        # The chance spread of a fair coin over the test reviews: what a published figure has to stand out from.
-        chance = 0.5 / reviews**0.5
-        far = abs(PUBLISHED[name]["test"]["accuracy"] - 0.5) / chance
-        spread = f" ± {accuracy['sd']:.3f} over {len(runs)} seeds" if accuracy["sd"] is not None else ""
-        sentences.append(
-            f"{name.upper()}: test accuracy {accuracy['mean']:.3f}{spread}; the published {PUBLISHED[name]['test']['accuracy']:.2f} "
-            f"lies {far:.1f} standard errors from guessing on {reviews} reviews"
-        )
-    note = "each review is a single time step of raw word ranks, so nothing recurs, and these networks guess"
-    result["sentence"] = "; ".join(sentences) + f". In this recipe {note}."
-    return result
+    from scipy.special import logit
+
+    with np.errstate(divide="ignore"):
+        # A probability that rounds to 0 or 1 has no logit; so far beyond, the loss of a sure mistake is as large.
+        logits = np.clip(logit(predicted.astype(np.float64)), -90.0, 90.0)
+    found = score(labels, logits)
+    count = len(labels)
+    intervals: dict[str, Interval | None] = {"accuracy": wilson(found.accuracy * count, count), "auc": None, "f1": None}
+    by_review = np.logaddexp(0.0, -(2.0 * labels - 1.0) * logits)
+    for name, mean, values in (("loss", found.loss, by_review), ("brier", found.brier, (predicted - labels) ** 2)):
+        half = 1.96 * float(np.std(values, ddof=1)) / count**0.5 if count > 1 else None
+        intervals[name] = (max(0.0, mean - half), mean + half) if half is not None else None
+    if found.auc is not None and min(np.bincount(labels, minlength=2)) > 1:
+        half = 1.96 * delong(labels, predicted)
+        intervals["auc"] = (max(0.0, found.auc - half), min(1.0, found.auc + half))
+    return ScoresWithIntervals(reviews=count, scores=found, ci95=intervals)

@@ -1,64 +1,42 @@
-"""The job: data, device, one training after another, evaluation, results. Ties the parts together."""
+"""The job: data, device, one trial after another, the baseline, results."""
 
-import datetime
-import re
-from collections.abc import Callable
-from dataclasses import asdict, replace
-from functools import partial
+import logging
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import job
 from job.config import Configuration, fingerprint
-from job.data import batches
-from job.data.corpus import Corpus, load
+from job.data import corpus as corpora
+from job.data.imdb import used_word_index
+from job.data.reviews import Parts, split
 from job.errors import DeviceError
+from job.files import checksum
 from job.machine import device as devices
 from job.machine import environment, provenance
+from job.network import kernel
 from job.network.predictor import Predictor
-from job.output.folder import TRAINING_HASHES, VOCABULARY, WORD_INDEX, Output, Result, Saver, to_npy
-from job.output.metrics import BASELINE, Results, best_seed, compile_metrics, finished, predictions, require_finished
-from job.presets import Architecture, Hyperparameters, PresetName
-from job.progress import Reporter
-from job.report import examples
-from job.report import page as report
-from job.training import baseline as linear
-from job.training import distances
-from job.training.trial import Trial, build_network, parts
+from job.output import finished
+from job.output.finished import FinishedRun, VerifiedRun
+from job.output.folder import DEPENDENCY, EVENTS, WORD_INDEX, Content, Output, to_npy
+from job.output.results import BaselineResult, Trials
+from job.presets import Architecture, PresetName
+from job.records.base import to_json
+from job.records.metrics import DataRecord, DeviceRecord, Metrics
+from job.records.run import Look, RunRecord
+from job.report import examples, page
+from job.training.distances import NetworksOverDistances
+from job.training.trainer import Recipe, SingleNetworks, Trainer
+from job.training.trial import Display
 
+log = logging.getLogger(__name__)
 # Reviews that the exported models are asked, and texts that are none.
 _VERIFIED = 40
 _ODD_TEXTS = ("", " ", "GREAT!!! Isn't it?", "naïve café — «über»", "a\ttab, a\r and a \0 byte", "word " * 3000)
 
 
-def plan(configuration: Configuration) -> dict[str, Any]:
-    """What a job would do, as JSON values: the resolved configuration and its trainings. Reads and writes nothing."""
-    source = configuration.source
-    return {
-        "preset": str(configuration.preset),
-        "data": source.name,
-        "text_column": source.text_column,
-        "label_column": source.label_column,
-        "distances": list(source.distances) if source.name == "embedded" else None,
-        "device": str(configuration.device),
-        "require_fast_kernel": configuration.require_fast_kernel,
-        "output": str(configuration.output),
-        "cache": str(source.cache),
-        "hyperparameters": {str(name): asdict(values) for name, values in configuration.hyperparameters.items()},
-        "remedies": {
-            str(name): {remedy: asdict(values) for remedy, values in each.items()}
-            for name, each in configuration.remedies.items()
-        },
-        "seeds": configuration.seeds,
-        "shard": f"{configuration.shard[0]}/{configuration.shard[1]}" if configuration.shard else None,
-        "trainings": [{"architecture": str(name), "seed": seed} for name, seed in configuration.trainings()],
-    }
-
-
-def train(configuration: Configuration, reporter: Reporter, fresh: bool) -> dict[str, Any]:
+def train(configuration: Configuration, display: Display, fresh: bool) -> Metrics:
     """Runs the job to its end and returns the content of metrics.json.
 
     Every `JobError` of the contract can come out of it.
@@ -66,253 +44,201 @@ def train(configuration: Configuration, reporter: Reporter, fresh: bool) -> dict
     output = Output(configuration.output)
     output.prepare()
     if output.is_lost_with_container():
-        reporter.message(
-            f'warning: {configuration.output} is inside the container and is lost with it; mount a folder there (docker: -v "$PWD/output:{configuration.output}")'
+        log.warning(
+            f'{configuration.output} is inside the container and is lost with it; mount a folder there (docker: -v "$PWD/output:{configuration.output}")'
         )
     with environment.prepared(configuration.output, configuration.source.cache):
-        return _train(configuration, output, fresh, reporter)
+        return _Job(configuration, output, display, fresh).run()
 
 
-def _train(configuration: Configuration, output: Output, fresh: bool, reporter: Reporter) -> dict[str, Any]:
-    corpus = load(configuration.source)
-    identity = configuration.identity(corpus.sha256)
-    wanted = configuration.trainings()
+class _Job:
+    """One call of `train`, step by step."""
 
-    def complete() -> dict[str, Any] | None:
-        there = finished(output, identity, fresh)
-        if there is None or not all(seed in there[0].get(name, {}) for name, seed in wanted):
-            return None
-        reporter.message(f"{configuration.output} already holds this run, finished; nothing to do")
-        return output.read_json("metrics.json")
+    def __init__(self, configuration: Configuration, output: Output, display: Display, fresh: bool) -> None:
+        self._configuration, self._output, self._display, self._fresh = configuration, output, display, fresh
+        self._corpus = corpora.load(configuration.source)
+        self._identity = configuration.identity(self._corpus.sha256)
+        self._trials = Trials()
 
-    metrics = complete()
-    if metrics is not None and not output.has_leftovers():
-        return metrics
-    with output.locked(reporter.message):
-        # Once more: what was waited for may have finished the run.
-        metrics = complete() if metrics is None else metrics
-        output.sweep()
-        return _train_all(configuration, output, corpus, identity, wanted, fresh, reporter) if metrics is None else metrics
+    def run(self) -> Metrics:
+        """Finds what is there, trains what is missing, and publishes."""
+        before = finished.find(self._output.folder, self._identity, self._fresh)
+        if before is not None and self._is_complete(before) and not self._output.has_leftovers():
+            return self._nothing_to_do(before)
+        with self._output.locked():
+            # Once more: what was waited for may have changed or finished the run.
+            if not _is_still(before, self._output):
+                before = finished.find(self._output.folder, self._identity, self._fresh)
+            self._output.sweep()
+            if before is not None and self._is_complete(before):
+                return self._nothing_to_do(before)
+            return self._train(before)
 
+    def _is_complete(self, there: VerifiedRun) -> bool:
+        seeds = {name: {run.seed for run in entry.runs} for name, entry in there.metrics.architectures.items()}
+        return all(seed in seeds.get(name, set()) for name, seed in self._configuration.trials())
 
-def _train_all(
-    configuration: Configuration,
-    output: Output,
-    corpus: Corpus,
-    identity: dict[str, Any],
-    wanted: list[tuple[Architecture, int]],
-    fresh: bool,
-    reporter: Reporter,
-) -> dict[str, Any]:
-    there = finished(output, identity, fresh)
-    if fresh and there is None:
-        output.discard()
-    device = devices.select(configuration.device, configuration.require_fast_kernel)
-    kernels = {name: devices.kernel(device, name, values) for name, values in configuration.hyperparameters.items()}
-    slow = [str(name) for name, kernel in kernels.items() if kernel == "while_loop"]
-    why = "; ".join(f"{name}: {device['slow_kernels'].get(name, 'the fast ones know only tanh and tokens')}" for name in slow)
-    if configuration.require_fast_kernel and slow:
-        raise DeviceError(
-            f"--require-fast-kernel: {' and '.join(slow)} would run in TensorFlow's loop over time steps on this {device['type']} ({why}); leave the option out to train so"
+    def _nothing_to_do(self, there: VerifiedRun) -> Metrics:
+        log.info(f"{self._output.folder} already holds this run, finished; nothing to do")
+        return there.metrics
+
+    def _train(self, before: VerifiedRun | None) -> Metrics:
+        if self._fresh:
+            self._output.discard()
+        device = self._select_device()
+        self._begin(device)
+        trainer = Trainer(self._output, device, self._display, self._look)
+        kind = NetworksOverDistances if self._configuration.compares_distances else SingleNetworks
+        recipe = kind(self._configuration, self._corpus, trainer)
+        baseline = self._take_over(before)
+        for architecture, seed in self._configuration.trials():
+            if not self._trials.holds(architecture, seed):
+                recipe.train(architecture, seed, partial(self._trials.add, architecture))
+        log.info(f"peak memory {provenance.peak_memory_bytes() / 2**20:,.0f} MiB; {trainer.describe_checkpoints()}")
+        if self._configuration.shard is None:
+            # A shard may hold nothing but diverged trials; whether an architecture is lost, `merge` finds out.
+            self._trials.require_finished()
+        return self._publish(baseline or self._train_baseline(recipe), before)
+
+    def _select_device(self) -> DeviceRecord:
+        configuration = self._configuration
+        device = devices.select(configuration.device, configuration.require_fast_kernel)
+        slow = kernel.slow_networks(device, configuration.hyperparameters)
+        names, why = " and ".join(slow), "; ".join(f"{name}: {reason}" for name, reason in slow.items())
+        if configuration.require_fast_kernel and slow:
+            raise DeviceError(
+                f"--require-fast-kernel: {names} would run in TensorFlow's loop over time steps on this {device.type} ({why}); leave the option out to train so"
+            )
+        if device.type == "gpu" and slow:
+            log.warning(f"{names} runs in TensorFlow's slow loop over time steps ({why})")
+        return device
+
+    def _begin(self, device: DeviceRecord) -> None:
+        there = None if self._fresh else finished.read_record(self._output.folder)
+        self._record = RunRecord(
+            version=job.__version__,
+            state="training",
+            identity=self._identity,
+            fingerprint=fingerprint(self._identity),
+            configuration=self._configuration.plan(),
+            device=device,
+            versions=provenance.versions(),
+            source_revision=provenance.revision(),
+            seeds=self._configuration.seeds,
+            shard=self._configuration.shard,
+            test_set_looks=there.test_set_looks if there else [],
+            files=None,
         )
-    if device["type"] == "gpu" and slow:
-        reporter.message(f"warning: {' and '.join(slow)} runs in TensorFlow's slow loop over time steps ({why})")
-    versions = provenance.versions()
-    looks = [] if fresh else list((output.read_json("run.json") or {}).get("test_set_looks", []))
-    run = {
-        "version": job.__version__,
-        "state": "training",
-        "identity": identity,
-        "fingerprint": fingerprint(identity),
-        "configuration": plan(configuration),
-        "device": device,
-        "versions": versions,
-        "source_revision": provenance.revision(),
-        "seeds": configuration.seeds,
-        "shard": configuration.shard,
-        "test_set_looks": looks,
-        "files": None,
-    }
-    output.write_run(run)
+        self._output.write_record(self._record)
 
-    def look(purpose: str) -> None:
-        """Before the test reviews are used: that they are goes on record, even if this process does not live to tell the result."""
-        looks.append({"for": purpose, "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")})
-        output.write_run(run)
+    def _look(self, purpose: str) -> None:
+        """Before the test reviews are used: that they are goes on record, even if this process does not live to say the result."""
+        self._record = self._record.but(test_set_looks=[*self._record.test_set_looks, Look.now(purpose)])
+        self._output.write_record(self._record)
 
-    software = f"TensorFlow {versions['tensorflow']}, sentiment-job {job.__version__}"
-    place = f"{device['type']} ({device['name']}, {device['cores']} cores, {software})"
-    trainer = _Trainer(output, device, place, reporter, look)
-    results: Results = {name: {} for name in configuration.hyperparameters if name in dict(wanted)}
-    baseline = output.load_result(BASELINE, 0, reporter.message)
-    if there is not None:
-        # Replacing a finished run's files begins with its metrics.json; a kill amid that must not cost its seeds.
-        baseline = there[1]
-        output.save_result(BASELINE, 0, baseline)
-        for name, runs in there[0].items():
-            for seed, result in runs.items():
-                results.setdefault(name, {})[seed] = result
-                output.save_result(name, seed, result)
-    for name, seed in wanted:
-        if seed in results[name]:
-            continue
-        if configuration.preset is PresetName.dependency:
-            kept = output.load_result(name, seed, reporter.message)
-            if kept is None:
-                kept = distances.train(name, seed, configuration, corpus, partial(trainer.train, traces_gradients=True))
-                output.save_result(name, seed, _pruned(results[name], seed, kept))
-        else:
-            values, prune = configuration.hyperparameters[name], partial(_pruned, results[name], seed)
-            kept = trainer.train(str(name), name, seed, values, corpus, prune)
-        results[name][seed] = kept
-        best = best_seed(results[name])
-        results[name] |= {
-            other: replace(result, weights=None) for other, result in results[name].items() if other not in (best, seed)
+    def _take_over(self, before: VerifiedRun | None) -> BaselineResult | None:
+        """Of a finished run its results, which are kept again: replacing its files begins with its metrics.json, and a kill amid that must not cost its seeds."""
+        if before is None:
+            return self._output.load_baseline()
+        there = FinishedRun.of_verified(before)
+        self._output.save_baseline(there.baseline)
+        for architecture, result in there.trials:
+            self._output.save_result(architecture, self._trials.add(architecture, result))
+        return there.baseline
+
+    def _train_baseline(self, recipe: Recipe) -> BaselineResult:
+        result = recipe.train_baseline()
+        record = result.record
+        log.info(f"baseline: {record.name}, test accuracy {record.test.accuracy:.4f}, {record.seconds:.1f} s")
+        self._output.save_baseline(result)
+        return result
+
+    @cached_property
+    def _parts(self) -> Parts:
+        return split(self._corpus, next(iter(self._configuration.hyperparameters.values())))
+
+    def _publish(self, baseline: BaselineResult, before: VerifiedRun | None) -> Metrics:
+        corpus, (train, validation, test) = self._corpus, self._parts
+        data = DataRecord(
+            name=corpus.name,
+            sha256=corpus.sha256,
+            train_reviews=len(train),
+            validation_reviews=len(validation),
+            test_reviews=len(test),
+            vocabulary=len(corpus.words),
+            own_test_part=corpus.own_test_part,
+        )
+        chosen = examples.choose(test.labels, self._trials, test.text, corpus.lengths[test.indices])
+        run = FinishedRun.of_results(self._output.folder, self._record, data, self._trials, baseline, test.labels, chosen)
+        predictors, models = self._models()
+        files = models | self._files(run)
+        self._output.publish(run, files, before, partial(self._verify, predictors))
+        return run.metrics
+
+    def _models(self) -> tuple[list[Predictor], dict[str, Content]]:
+        """The best seeds' networks; without weights here, they are those that the finished run left."""
+        predictors: list[Predictor] = []
+        files: dict[str, Content] = {}
+        for name in self._trials.architectures:
+            best = self._trials.best(name)
+            if best is not None and best.weights is not None:
+                predictors.append(self._predictor(name, best.record.seed, best.weights))
+                from job.network import export
+
+                forward = predictors[-1].forward
+                files[f"{name}/{finished.MODEL}"] = forward.network.save
+                files[f"{name}/{finished.SAVED_MODEL}"] = partial(export.save, forward, self._corpus.words)
+        return predictors, files
+
+    def _predictor(self, name: Architecture, seed: int, weights: list[np.ndarray]) -> Predictor:
+        from job.network.build import build_for
+        from job.network.forward import Forward
+
+        values = self._configuration.hyperparameters[name]
+        network = build_for(name, values, seed, split(self._corpus, values).train)
+        network.set_weights(weights)
+        return Predictor(name, Forward(network, values, kernel.choose(self._record.device, name, values)), self._corpus.words)
+
+    def _files(self, run: FinishedRun) -> dict[str, Content]:
+        train, validation, test = self._parts
+        hashes = np.sort(np.concatenate([train.hashes, validation.hashes]))
+        files: dict[str, Content] = {
+            EVENTS: partial(_write_events, self._trials),
+            finished.VOCABULARY: to_json(self._corpus.words),
+            finished.TRAINING_HASHES: to_npy(hashes),
+            finished.REPORT: page.render(run),
         }
-    reporter.message(f"peak memory {provenance.peak_memory_bytes() / 2**20:,.0f} MiB; {trainer.describe_checkpoints()}")
-    if baseline is None:
-        values = next(iter(configuration.hyperparameters.values()))
-        if configuration.preset is PresetName.dependency:
-            record, probabilities = distances.baseline(corpus, configuration.source.distances, values.validation_share, look)
-        else:
-            train, _, test = parts(corpus, values)
-            record, probabilities = linear.run(corpus, train, test, values.validation_share, look)
-        reporter.message(
-            f"baseline: {record['name']}, test accuracy {record['test']['accuracy']:.4f}, {record['seconds']:.1f} s"
-        )
-        baseline = Result(record, [], probabilities, None)
-        output.save_result(BASELINE, 0, baseline)
-    return _finish(configuration, corpus, output, run, results, baseline, kernels, reporter)
+        if run.metrics.dependency:
+            files[DEPENDENCY] = page.draw_memory(run.metrics.dependency)
+        if self._configuration.preset is PresetName.seed:
+            read = np.concatenate([train.indices, validation.indices, test.indices])
+            files[WORD_INDEX] = to_json(used_word_index(self._corpus, read, train.vocabulary_size))
+        return files
+
+    def _verify(self, predictors: list[Predictor]) -> None:
+        """The exported models must give, in a process of their own, what the trained ones do."""
+        if not predictors:
+            return
+        from job.network import export
+
+        train, validation, _ = self._parts
+        # Not of the test part, which is for scores only.
+        asked = validation if len(validation) else train
+        texts = [*(asked.text(place) for place in range(min(_VERIFIED, len(asked)))), *_ODD_TEXTS]
+        folders = [self._output.folder / each.architecture / finished.SAVED_MODEL for each in predictors]
+        difference = export.verify(folders, texts, [each.probabilities(texts) for each in predictors])
+        log.info(f"exported models loaded in a fresh process: {difference:.1e} from the trained ones at most")
 
 
-class _Trainer:
-    """Does single trainings: each is taken up where it was left, and kept when it is finished."""
-
-    def __init__(
-        self, output: Output, device: dict[str, Any], place: str, reporter: Reporter, look: Callable[[str], None]
-    ) -> None:
-        self._output, self._device, self._place, self._reporter, self._look = output, device, place, reporter, look
-        self._saved, self._spent, self._trained = 0, 0.0, 0.0
-
-    def train(
-        self,
-        name: str,
-        architecture: Architecture,
-        seed: int,
-        values: Hyperparameters,
-        corpus: Corpus,
-        prune: Callable[[Result], Result] = lambda result: result,
-        traces_gradients: bool = False,
-    ) -> Result:
-        """A training's result, kept after `prune`: loaded, or made now."""
-        key = re.sub("[^a-z0-9]+", "-", name.lower())
-        kept = self._output.load_result(key, seed, self._reporter.message)
-        if kept is not None:
-            return kept
-        kernel = devices.kernel(self._device, architecture, values)
-        place = f"{self._place} by {kernel}"
-        checkpoints = self._output.checkpoints(key, seed, self._reporter.message)
-        trial = Trial(architecture, seed, values, corpus, self._device, place, kernel, name, traces_gradients)
-        kept = prune(trial.run(checkpoints, self._reporter, self._look))
-        self._output.save_result(key, seed, kept)
-        checkpoints.clear()
-        self._saved, self._spent = self._saved + checkpoints.count, self._spent + checkpoints.seconds
-        self._trained += kept.record["seconds"]
-        return kept
-
-    def describe_checkpoints(self) -> str:
-        """What saving snapshots cost."""
-        share = f", {self._spent / self._trained:.2%} of training" if self._trained else ""
-        return f"{self._saved} checkpoints took {self._spent:.2f} s{share}"
+def _is_still(before: VerifiedRun | None, output: Output) -> bool:
+    """Whether what was found before the lock was taken is there unchanged, so that no file is hashed twice."""
+    if before is None:
+        return not output.is_finished()
+    path = output.folder / finished.RECORD
+    return output.is_finished() and path.exists() and checksum.of_file(path) == before.record_hash
 
 
-def _pruned(others: dict[int, Result], seed: int, result: Result) -> Result:
-    """A seed's result, without its weights where another seed is better: only the best one's are ever used."""
-    return result if best_seed(others | {seed: result}) == seed else replace(result, weights=None)
-
-
-def _named_histories(results: Results) -> dict[str, list[dict[str, Any]]]:
-    """Each training's rows of history.csv, by a name for TensorBoard."""
-    named: dict[str, list[dict[str, Any]]] = {}
-    for name, runs in results.items():
-        for seed in sorted(runs):
-            for row in runs[seed].history:
-                where = [f"distance-{row['distance']}", row["remedy"] or "plain"] if "distance" in row else []
-                named.setdefault("/".join([str(name), *where, f"seed-{seed}"]), []).append(row)
-    return named
-
-
-def _write_events(histories: dict[str, list[dict[str, Any]]], folder: Path) -> None:
+def _write_events(trials: Trials, folder: Path) -> None:
     from job.output import tensorboard
 
-    tensorboard.write(histories, folder)
-
-
-def _test_text(corpus: Corpus, test: NDArray[np.int64], number: int) -> str:
-    return corpus.text(int(test[number]))
-
-
-def _finish(
-    configuration: Configuration,
-    corpus: Corpus,
-    output: Output,
-    run: dict[str, Any],
-    results: Results,
-    baseline: Result,
-    kernels: dict[Architecture, str],
-    reporter: Reporter,
-) -> dict[str, Any]:
-    # A shard may hold nothing but diverged runs; whether an architecture is lost, the merging tells.
-    if configuration.shard is None:
-        require_finished(results)
-    savers: dict[str, Saver] = {}
-    predictors: dict[Architecture, Predictor] = {}
-    for name, runs in results.items():
-        best = best_seed(runs)
-        # Without weights here, the best seed's are those of the model that the finished run left.
-        if best is not None and runs[best].weights is not None:
-            from job.network import export
-
-            hyper = configuration.hyperparameters[name]
-            network = build_network(name, hyper, best, corpus)
-            network.set_weights(runs[best].weights)
-            savers[f"{name}/model.keras"] = network.save
-            savers[f"{name}/saved_model"] = partial(export.save, network, hyper, corpus.words)
-            predictors[name] = Predictor(name, network, hyper, kernels[name], corpus.words)
-    values = next(iter(configuration.hyperparameters.values()))
-    places = parts(corpus, values)
-    data = {
-        "name": corpus.name,
-        "sha256": corpus.sha256,
-        "train_reviews": len(places[0]),
-        "validation_reviews": len(places[1]),
-        "test_reviews": len(places[2]),
-        "vocabulary": len(corpus.words),
-        "own_test_part": corpus.own_test_part,
-    }
-    labels = corpus.labels[places[2]]
-    metrics = compile_metrics(str(configuration.preset), data, run["device"], results, baseline, labels)
-    savers["tensorboard"] = partial(_write_events, _named_histories(results))
-    text = partial(_test_text, corpus, places[2])
-    chosen = examples.choose(labels, predictions(results), text, corpus.lengths[places[2]])
-    pages = report.make(output.folder.resolve().name, metrics, run, results, baseline, labels, chosen)
-    hashes = np.sort(corpus.hashes[np.concatenate(places[:2])])
-    extra: dict[str, Any] = {VOCABULARY: corpus.words, TRAINING_HASHES: to_npy(hashes)}
-    extra |= {examples.EXAMPLES: chosen} | pages
-    if configuration.preset is PresetName.seed:
-        extra[WORD_INDEX] = batches.used_word_index(corpus, np.concatenate(places), values.vocabulary_size)
-
-    def verify() -> None:
-        """The exported models must give, in a process of their own, what the trained ones do."""
-        if predictors:
-            from job.network import export
-
-            # Not of the test part, which is for scores only.
-            chosen = (places[1] if len(places[1]) else places[0])[:_VERIFIED]
-            texts = [*(corpus.text(int(index)) for index in chosen), *_ODD_TEXTS]
-            folders = [output.folder / name / "saved_model" for name in predictors]
-            difference = export.verify(folders, texts, [each.probabilities(texts) for each in predictors.values()])
-            reporter.message(f"exported models loaded in a fresh process: {difference:.1e} from the trained ones at most")
-
-    output.finish(metrics, run, labels, savers, results, baseline, extra, verify)
-    return metrics
+    tensorboard.write(trials, folder)

@@ -4,14 +4,15 @@ import platform
 import resource
 import subprocess
 import sys
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-from job.config import DEFAULT_DISTANCES, DEFAULT_SEEDS
+import job
 from job.errors import MissingInputError
-from job.presets import PRESETS, Architecture, PresetName
+from job.presets import OPTIONS, PRESETS, Architecture, option
+from job.records.base import Kernel
+from job.records.metrics import DeviceRecord
+from job.records.run import Plan
 
 
 def peak_memory_bytes() -> int:
@@ -26,6 +27,12 @@ def versions() -> dict[str, str]:
         name: metadata.version(package)
         for name, package in (("tensorflow", _tensorflow()), ("keras", "keras"), ("numpy", "numpy"))
     }
+
+
+def place(device: DeviceRecord, kernel: Kernel) -> str:
+    """Names the device and the software: what two trainings must share to end with the same bits."""
+    software = f"TensorFlow {versions()['tensorflow']}, sentiment-job {job.__version__}"
+    return f"{device.type} ({device.name}, {device.cores} cores, {software}) by {kernel}"
 
 
 def _tensorflow() -> str:
@@ -60,21 +67,19 @@ def revision() -> str | None:
     return done.stdout.strip() or None
 
 
-def command(configuration: dict[str, Any]) -> str:
+def command(plan: Plan) -> str:
     """The command that makes this run again: its preset, and what differs from it."""
-    values = {Architecture(name): each for name, each in configuration["hyperparameters"].items()}
-    words = ["sentiment-job train", f"--preset {configuration['preset']}", f"--data {configuration['data']}"]
-    words += [
-        f"--{key.replace('_', '-')} {configuration[key]}" for key in ("text_column", "label_column") if configuration[key]
-    ]
-    preset = PresetName(configuration["preset"])
-    if configuration["distances"] not in (None, list(DEFAULT_DISTANCES[preset])):
-        words += [f"--distance {distance}" for distance in configuration["distances"]]
-    if configuration["seeds"] != DEFAULT_SEEDS[preset] or preset is not PresetName.dependency:
-        words.append(f"--seeds {configuration['seeds']}")
-    if len(values) < len(Architecture):
-        words += [f"--architecture {name}" for name in values]
-    for key in ("epochs", "batch_size", "units", "vocabulary_size", "max_tokens", "learning_rate"):
-        changed = {each[key] for name, each in values.items() if each[key] != asdict(PRESETS[preset][name])[key]}
-        words += [f"--{key.replace('_', '-')} {value}" for value in changed]
+    preset = PRESETS[plan.preset]
+    words = ["sentiment-job train", f"--preset {plan.preset}", f"--data {plan.data}"]
+    words += [f"{option(name)} {value}" for name in ("text_column", "label_column") if (value := getattr(plan, name))]
+    if plan.distances not in (None, list(preset.distances)):
+        words += [f"--distance {distance}" for distance in plan.distances or []]
+    if plan.seeds != preset.seeds or not preset.remedies:
+        words.append(f"--seeds {plan.seeds}")
+    if len(plan.hyperparameters) < len(Architecture):
+        words += [f"--architecture {name}" for name in plan.hyperparameters]
+    for name in OPTIONS:
+        used = {architecture: getattr(values, name) for architecture, values in plan.hyperparameters.items()}
+        changed = {value for architecture, value in used.items() if value != getattr(preset.networks[architecture], name)}
+        words += [f"{option(name)} {value}" for value in changed]
     return " ".join(words)

@@ -12,7 +12,7 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -20,6 +20,8 @@ EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 # Less than the 10 s that are promised, and than the 10 s after which `docker stop` kills.
 GRACE_SECONDS = 8.0
 
+format_line: Callable[[str], str] = str
+"""How `say` writes a line: as it is, unless the log is to be JSON."""
 _received: signal.Signals | None = None
 _deferring = False
 
@@ -60,11 +62,11 @@ def deferred() -> Iterator[None]:
 
 def _watch(reader: int) -> None:
     number = _next(reader)
-    _say(f"{number.name}: saving progress and ending; a second signal ends at once")
+    say(f"{number.name}: saving progress and ending; a second signal ends at once")
     ready, _, _ = select.select([reader], [], [], GRACE_SECONDS)
     if ready:
         number = _next(reader)
-    _say(f"stopped by {number.name} without waiting longer; what was saved before is kept, the same command continues")
+    say(f"stopped by {number.name} without waiting longer; what was saved before is kept, the same command continues")
     # Not sys.exit: this is not the main thread, and that one is busy.
     os._exit(EXIT_CODES[number])
 
@@ -73,9 +75,10 @@ def _next(reader: int) -> signal.Signals:
     return signal.Signals(os.read(reader, 1)[0])
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Prints a line on standard error from any thread, whatever the others are doing."""
     with contextlib.suppress(OSError):
-        os.write(2, f"{text}\n".encode())
+        os.write(2, f"{format_line(text)}\n".encode())
 
 
 def install() -> None:

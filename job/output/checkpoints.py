@@ -5,6 +5,7 @@ A file holds arrays and JSON in the safetensors format, and its name ends with t
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job.files import atomic
+from job.files import atomic, checksum
 
+log = logging.getLogger(__name__)
 Arrays = dict[str, NDArray[Any]]
 _DIGITS = 16
 _KEPT = 2
@@ -34,11 +36,10 @@ class Checkpoints:
 
     Args:
         guard: As in `atomic.write`.
-        warn: Takes a line for the user.
     """
 
-    def __init__(self, folder: Path, name: str, guard: Callable[[], None], warn: Callable[[str], None]) -> None:
-        self._folder, self._name, self._guard, self._warn = folder, name, guard, warn
+    def __init__(self, folder: Path, name: str, guard: Callable[[], None]) -> None:
+        self._folder, self._name, self._guard = folder, name, guard
         self.count = 0
         """Snapshots saved."""
         self.seconds = 0.0
@@ -64,7 +65,7 @@ class Checkpoints:
 
     def load(self) -> Snapshot | None:
         """The last whole snapshot; None where there is none. Warns of damaged ones."""
-        return next(_whole(self._paths(), self._warn), None)
+        return next(_whole(self._paths()), None)
 
     def clear(self) -> None:
         """Removes the snapshots, when the training they are of is over."""
@@ -89,24 +90,22 @@ def save(folder: Path, name: str, snapshot: Snapshot, guard: Callable[[], None])
     atomic.write(folder / f"{name}-{digest}.safetensors", content, guard)
 
 
-def load(folder: Path, name: str, warn: Callable[[str], None]) -> Snapshot | None:
+def load(folder: Path, name: str) -> Snapshot | None:
     """The whole snapshot that `save` wrote under this name; None where there is none."""
-    return next(_whole(sorted(folder.glob(f"{name}-{'?' * _DIGITS}.safetensors")), warn), None)
+    return next(_whole(sorted(folder.glob(f"{name}-{'?' * _DIGITS}.safetensors"))), None)
 
 
-def _whole(paths: list[Path], warn: Callable[[str], None]) -> Iterator[Snapshot]:
+def _whole(paths: list[Path]) -> Iterator[Snapshot]:
     from safetensors import SafetensorError, safe_open
 
     for path in paths:
         try:
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            if path.stem.rpartition("-")[2] != digest[:_DIGITS]:
+            if path.stem.rpartition("-")[2] != checksum.of_file(path)[:_DIGITS]:
                 raise ValueError("its content is not what its name says")
             with safe_open(path, framework="np") as file:
                 values = json.loads(file.metadata()["values"])
                 arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)
         except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
-            warn(f"warning: {path} is damaged and not used ({error}); going on from what was saved before it")
+            log.warning(f"{path} is damaged and not used ({error}); going on from what was saved before it")
             continue
         yield Snapshot(values, arrays)

@@ -1,46 +1,254 @@
-"""Whether a finished run is what it was when it ended."""
+"""A finished run: as it was made, or as it is read back from its folder."""
 
+import csv
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import pydantic
+from numpy.typing import NDArray
 
 from job.errors import ConfigurationError, DataError, MissingInputError
-from job.output.folder import Output, checksum
-from job.schema import check_schema
+from job.files import checksum
+from job.output import predictions
+from job.output.metrics import compile_metrics
+from job.output.results import BASELINE, BaselineResult, TrialResult, Trials
+from job.presets import Architecture
+from job.records.history import HistoryRow
+from job.records.metrics import DataRecord, Metrics
+from job.records.run import Examples, Identity, RunRecord
+from job.records.trials import BaselineRecord
+
+METRICS, RECORD = "metrics.json", "run.json"
+PREDICTIONS, EXAMPLES, REPORT = "predictions.csv", "examples.json", "report.html"
+VOCABULARY, TRAINING_HASHES = "vocabulary.json", "training_hashes.npy"
+HISTORY, MODEL, SAVED_MODEL = "history.csv", "model.keras", "saved_model"
+_Kind = TypeVar("_Kind", Metrics, RunRecord)
 
 
-def validate(folder: Path, but: str | None = None) -> int:
-    """Checks a run's metrics.json against its schema and every file against its hash; returns how many files were checked.
+@dataclass(frozen=True, kw_only=True)
+class VerifiedRun:
+    """A finished run whose files are as they were written."""
 
-    Args:
-        but: A file that is not checked, as it is about to be made anew.
+    folder: Path
+    record: RunRecord
+    metrics: Metrics
+    record_hash: str = ""
+    """SHA-256 of run.json, which holds those of all other files; empty where it is still to be written."""
+
+    @classmethod
+    def verify(cls, folder: Path, but: str | None = None) -> "VerifiedRun":
+        """Checks a run's metrics.json against its schema and every file against its hash.
+
+        Args:
+            but: A file that is not checked, as it is about to be made anew.
+
+        Raises:
+            MissingInputError: No finished run is there.
+            DataError: A file is missing, was changed, or does not follow the schema.
+        """
+        if not folder.is_dir():
+            raise MissingInputError(f"{folder}: no such folder; expected the --output of a finished run")
+        try:
+            record, metrics = read_json(folder / RECORD), read_json(folder / METRICS)
+        except ConfigurationError as error:
+            raise DataError(str(error).split(";")[0]) from None
+        if metrics is None:
+            state = "an unfinished run: run the same `train` command again to continue it" if record else "no run"
+            raise MissingInputError(f"{folder}: has no metrics.json, so it holds {state}")
+        parsed = _parsed(folder / METRICS, Metrics, metrics)
+        if record is None or not isinstance(record.get("files"), dict):
+            raise DataError(f"{folder / RECORD}: is missing or holds no hashes, so the files cannot be verified")
+        digest = checksum.of_file(folder / RECORD)
+        run = VerifiedRun(folder=folder, record=_parsed(folder / RECORD, RunRecord, record), metrics=parsed, record_hash=digest)
+        for name, expected in (run.record.files or {}).items():
+            if name != but:
+                _verify(folder, name, expected)
+        return run
+
+    def words(self) -> list[str]:
+        """The vocabulary by rank."""
+        words: list[str] = json.loads((self.folder / VOCABULARY).read_text("utf-8"))
+        return words
+
+    def training_hashes(self) -> NDArray[np.uint64]:
+        """Hashes of the texts that the run was trained on or validated with, <uint64>[reviews]."""
+        return np.asarray(np.load(self.folder / TRAINING_HASHES, allow_pickle=False))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedRun(VerifiedRun):
+    """A finished run with all that it found: what is published, and what a report is made of."""
+
+    trials: Trials
+    baseline: BaselineResult
+    labels: NDArray[np.int8]
+    """<int8>[test reviews]"""
+    examples: Examples
+
+    @classmethod
+    def of_results(
+        cls,
+        folder: Path,
+        record: RunRecord,
+        data: DataRecord,
+        trials: Trials,
+        baseline: BaselineResult,
+        labels: NDArray[np.int8],
+        examples: Examples,
+    ) -> Self:
+        """A run that has just been finished; its metrics are compiled here."""
+        metrics = compile_metrics(record, data, trials, baseline, labels)
+        return cls(
+            folder=folder, record=record, metrics=metrics, trials=trials, baseline=baseline, labels=labels, examples=examples
+        )
+
+    @classmethod
+    def read(cls, folder: Path, but: str | None = None) -> Self:
+        """Reads a run back, after `verify`, whose errors it raises."""
+        return cls.of_verified(VerifiedRun.verify(folder, but))
+
+    @classmethod
+    def of_verified(cls, run: VerifiedRun) -> Self:
+        """Reads the rest of a run whose files were verified."""
+        folder, metrics = run.folder, run.metrics
+        if not (folder / EXAMPLES).exists():
+            raise MissingInputError(f"{folder}: has no {EXAMPLES}, so another version of this program made it; train again")
+        probabilities = predictions.read(folder / PREDICTIONS)
+        trials = Trials()
+        for name, entry in metrics.architectures.items():
+            history = _read_history(folder / name / HISTORY)
+            for record in entry.runs:
+                rows = [row for row in history if row.seed == record.seed]
+                predicted = probabilities.get((name, record.seed), np.empty(0, np.float32))
+                trials.add(name, TrialResult(record, rows, predicted, None))
+        fields = BaselineRecord.model_fields.keys() & metrics.baseline.model_fields_set
+        baseline = BaselineRecord(**{name: getattr(metrics.baseline, name) for name in fields})
+        return cls(
+            folder=folder,
+            record=run.record,
+            metrics=metrics,
+            trials=trials,
+            baseline=BaselineResult(baseline, probabilities[BASELINE, 0]),
+            labels=predictions.read_labels(folder / PREDICTIONS),
+            examples=Examples.parse((folder / EXAMPLES).read_bytes()),
+        )
+
+    def best(self) -> dict[Architecture, NDArray[np.float32]]:
+        """The probabilities of each architecture's best seed, whose model is in the run's folder."""
+        found = {name: self.trials.best(name) for name in self.trials.architectures}
+        return {name: result.probabilities for name, result in found.items() if result is not None}
+
+    def probabilities(self, name: Architecture) -> NDArray[np.float32]:
+        """Those of an architecture's seeds that did not diverge, <float32>[seeds, test reviews]."""
+        return np.stack([result.probabilities for result in self.trials.of(name) if len(result.probabilities)])
+
+
+def find(folder: Path, identity: Identity, fresh: bool = False) -> VerifiedRun | None:
+    """The finished run of this identity in a folder; None where there is none.
 
     Raises:
-        MissingInputError: No finished run is there.
-        DataError: A file is missing, was changed, or does not follow the schema.
+        ConfigurationError: The folder holds a run of another configuration, and it is not to be discarded.
+        DataError: A file of the finished run is missing or was changed.
     """
-    import jsonschema
-
-    output = Output(folder)
-    if not folder.is_dir():
-        raise MissingInputError(f"{folder}: no such folder; expected the --output of a finished run")
-    try:
-        metrics, run = output.read_json("metrics.json"), output.read_json("run.json")
-    except ConfigurationError as error:
-        raise DataError(str(error).split(";")[0]) from None
+    is_finished = (folder / METRICS).exists()
+    if fresh and not is_finished:
+        return None
+    values, metrics = read_json(folder / RECORD), read_json(folder / METRICS)
+    if values is None and metrics is None:
+        return None
+    there = _identity(values)
+    if there != identity:
+        what = difference(there, identity)
+        remedy = "choose another --output" + ("" if metrics else ", or pass --fresh to discard the unfinished run")
+        raise ConfigurationError(
+            f"{folder} holds {'a finished' if metrics else 'an unfinished'} run of another configuration ({what}); {remedy}"
+        )
     if metrics is None:
-        state = "an unfinished run: run the same `train` command again to continue it" if run else "no run"
-        raise MissingInputError(f"{folder}: has no metrics.json, so it holds {state}")
-    if run is None or not isinstance(run.get("files"), dict):
-        raise DataError(f"{folder / 'run.json'}: is missing or tells no hashes, so the files cannot be verified")
+        return None
+    if fresh:
+        raise ConfigurationError(
+            f"{folder}: --fresh discards unfinished runs only, and this one is finished; choose another --output, or remove the folder"
+        )
     try:
-        check_schema(metrics)
-    except jsonschema.ValidationError as error:
-        raise DataError(f"{folder / 'metrics.json'}: {error.json_path}: {' '.join(error.message.split())[:300]}") from None
-    for name, expected in run["files"].items():
-        path = folder / name
-        if name == but:
-            continue
-        if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
-            raise DataError(f"{path}: is missing from the run")
-        if checksum(path) != expected:
-            raise DataError(f"{path}: was changed since the run ended (its SHA-256 is not the one in run.json)")
-    return len(run["files"])
+        return VerifiedRun.verify(folder)
+    except DataError as error:
+        raise DataError(f"{error}; remove the folder and run again, or choose another --output") from None
+
+
+def read_record(folder: Path) -> RunRecord | None:
+    """run.json, of a finished run or not; None where it is not there, or of another version."""
+    values = read_json(folder / RECORD)
+    try:
+        return RunRecord.parse(json.dumps(values).encode()) if values else None
+    except (pydantic.ValidationError, ConfigurationError):
+        return None
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON file of a run, or None where it is not there.
+
+    Raises:
+        ConfigurationError: It is no JSON object, so this folder holds something else.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            f"{path}: cannot be read as a run's file ({error}); choose another --output, or --fresh to discard it"
+        ) from None
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{path}: expected a JSON object; choose another --output, or --fresh to discard it")
+    return value
+
+
+def difference(there: Identity | None, here: Identity) -> str:
+    """The first setting in which two identities differ, in words."""
+    if there is None:
+        return "it holds none that this version knows"
+    for name in ("preset", "distances", "data"):
+        old, new = getattr(there, name), getattr(here, name)
+        if old != new:
+            return f"its {name} is {str(old)[:40]}, here {str(new)[:40]}"
+    if set(there.hyperparameters) != set(here.hyperparameters):
+        return f"its architectures are {' '.join(sorted(there.hyperparameters))}, here {' '.join(sorted(here.hyperparameters))}"
+    for architecture, values in here.hyperparameters.items():
+        before = there.hyperparameters[architecture]
+        for name, value in vars(values).items():
+            if getattr(before, name) != value:
+                return f"{architecture}: its {name} is {getattr(before, name)}, here {value}"
+    return "its settings are of another version"
+
+
+def _identity(values: dict[str, Any] | None) -> Identity | None:
+    try:
+        return Identity.model_validate((values or {}).get("identity"))
+    except (pydantic.ValidationError, ConfigurationError):
+        return None
+
+
+def _parsed(path: Path, kind: type[_Kind], values: dict[str, Any]) -> _Kind:
+    try:
+        return kind.parse(json.dumps(values).encode())
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"])
+        what = "is a required property" if first["type"] == "missing" else " ".join(first["msg"].split())[:300]
+        raise DataError(f"{path}: ${place}: {what}") from None
+
+
+def _verify(folder: Path, name: str, expected: str) -> None:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
+        raise DataError(f"{path}: is missing from the run")
+    if checksum.of_file(path) != expected:
+        raise DataError(f"{path}: was changed since the run ended (its SHA-256 is not the one in run.json)")
+
+
+def _read_history(path: Path) -> list[HistoryRow]:
+    with path.open(newline="") as stream:
+        return [HistoryRow.of_cells(cells) for cells in csv.DictReader(stream)]

@@ -1,40 +1,40 @@
-"""Every file on the volume: whole or not at all.
+"""The output folder, as its one writer sees it: every file is there whole or not at all.
 
-The results of finished runs (one architecture, one seed), and the snapshots of the one in work, are kept under
-checkpoints/ until metrics.json is there. Only the holder of the folder's lock writes.
+What finished trials found, and the snapshots of the one in work, are kept under checkpoints/ until metrics.json is there.
 """
 
 import csv
 import hashlib
 import io
 import itertools
-import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from job.errors import ConfigurationError, InputOutputError, OutputError
-from job.files import atomic
+from job.errors import InputOutputError, OutputError
+from job.files import atomic, checksum
 from job.files.lock import WriterLock
-from job.output import checkpoints, predictions
-from job.output.checkpoints import Checkpoints, Snapshot
+from job.output import checkpoints, finished, predictions
+from job.output.checkpoints import Checkpoints
+from job.output.finished import FinishedRun, VerifiedRun
+from job.output.results import BASELINE, BaselineResult, TrialResult
+from job.presets import Architecture
+from job.records.history import HistoryRow
+from job.records.run import RunRecord
 
 Saver = Callable[[Path], None]
-"""Writes a file or a folder of a model to a path."""
+"""Writes a file or a folder to a path, where a library must write by itself."""
+Content = bytes | Iterable[bytes] | Saver
+"""Of a file: whole, in pieces, or written by a library."""
 
-TRAINING_HASHES = "training_hashes.npy"
-VOCABULARY, WORD_INDEX = "vocabulary.json", "word_index.json"
-DEPENDENCY = "dependency.svg"
-_REPORTS = ("examples.json", "report.html", DEPENDENCY)
-_FILES = ("metrics.json", "run.json", "predictions.csv", VOCABULARY, WORD_INDEX, TRAINING_HASHES, *_REPORTS)
-# Columns of history.csv.
-_INTEGERS = ("seed", "distance", "epoch")
+WORD_INDEX, DEPENDENCY, EVENTS = "word_index.json", "dependency.svg", "tensorboard"
+_OTHERS = (finished.EXAMPLES, finished.REPORT, finished.VOCABULARY, finished.TRAINING_HASHES, WORD_INDEX, DEPENDENCY)
+_FILES = (finished.METRICS, finished.RECORD, finished.PREDICTIONS, *_OTHERS)
 
 
 def to_npy(array: NDArray[Any]) -> bytes:
@@ -44,36 +44,8 @@ def to_npy(array: NDArray[Any]) -> bytes:
     return stream.getvalue()
 
 
-def to_json(value: Any) -> bytes:
-    """Indented JSON; numbers that JSON does not have are an error."""
-    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
-
-
-def to_csv(columns: list[str], rows: list[dict[str, Any]]) -> bytes:
-    """A table with a header; None is an empty cell."""
-    stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue().encode()
-
-
-@dataclass(frozen=True)
-class Result:
-    """One finished run: an architecture and a seed."""
-
-    record: dict[str, Any]
-    """Its entry of `runs` in metrics.json."""
-    history: list[dict[str, Any]]
-    """Its rows of history.csv."""
-    probabilities: NDArray[np.float32]
-    """<float32>[test reviews], in the order of the data; empty for a diverged run."""
-    weights: list[NDArray[np.float32]] | None
-    """In Keras's order; None where only a better seed's are still kept."""
-
-
 class Output:
-    """The output folder."""
+    """The output folder of a run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -106,41 +78,31 @@ class Output:
         place = max(reversed(mounts), key=lambda fields: len(fields[4]) if path.is_relative_to(fields[4]) else 0)
         return place[4] == "/" and "overlay" in place[place.index("-") + 1]
 
-    def read_json(self, name: str) -> dict[str, Any] | None:
-        """A JSON file of the run, or None where it is not there.
-
-        Raises:
-            ConfigurationError: It is no JSON object, so this folder holds something else.
-        """
-        path = self.folder / name
-        try:
-            value = json.loads(path.read_text("utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, RecursionError) as error:
-            raise ConfigurationError(
-                f"{path}: cannot be read as a run's file ({error}); choose another --output, or --fresh to discard it"
-            ) from None
-        if not isinstance(value, dict):
-            raise ConfigurationError(f"{path}: expected a JSON object; choose another --output, or --fresh to discard it")
-        return value
-
     @contextmanager
-    def locked(self, tell: Callable[[str], None]) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Makes this process the folder's one writer; waits for another one, as `WriterLock` does.
 
         Raises:
             OutputError: Another process is writing here.
         """
-        with WriterLock(self.folder, tell) as self._lock:
+        with WriterLock(self.folder) as self._lock:
             yield
 
     def _guard(self) -> None:
         if self._lock is not None:
             self._lock.check()
 
-    def _write(self, name: str, content: bytes | Iterable[bytes]) -> None:
+    def write_file(self, name: str, content: bytes | Iterable[bytes]) -> None:
+        """Writes one file."""
         atomic.write(self.folder / name, content, self._guard)
+
+    def write_record(self, record: RunRecord) -> None:
+        """Writes run.json."""
+        self.write_file(finished.RECORD, record.to_json())
+
+    def is_finished(self) -> bool:
+        """Whether the folder holds a complete run."""
+        return (self.folder / finished.METRICS).exists()
 
     def has_leftovers(self) -> bool:
         """Whether a finished run's folder still holds what a kill at its very end left."""
@@ -152,113 +114,96 @@ class Output:
         if self.is_finished():
             atomic.remove(self._checkpoints)
 
-    def is_finished(self) -> bool:
-        """Whether the folder holds a complete run."""
-        return (self.folder / "metrics.json").exists()
-
     def discard(self) -> None:
         """Removes a run's files, metrics.json first; other files in the folder stay."""
         self._guard()
         with atomic.explained(self.folder):
             for name in _FILES:
                 (self.folder / name).unlink(missing_ok=True)
-            for name in ("rnn", "lstm", "tensorboard", "checkpoints"):
+            for name in ("rnn", "lstm", EVENTS, "checkpoints"):
                 if (self.folder / name).is_dir():
                     shutil.rmtree(self.folder / name)
 
-    def write_run(self, run: dict[str, Any]) -> None:
-        """Writes run.json."""
-        self._write("run.json", to_json(run))
-
-    def checkpoints(self, architecture: str, seed: int, warn: Callable[[str], None]) -> Checkpoints:
+    def checkpoints(self, name: str, seed: int) -> Checkpoints:
         """The snapshots of a training in work."""
-        return Checkpoints(self._checkpoints, f"{architecture}-{seed}", self._guard, warn)
+        return Checkpoints(self._checkpoints, f"{name}-{seed}", self._guard)
 
-    def save_result(self, architecture: str, seed: int, result: Result) -> None:
-        """Keeps a finished run until the whole job is finished."""
-        arrays = {"probabilities": result.probabilities}
-        for number, weight in enumerate(result.weights or []):
-            arrays[f"weight-{number:03}"] = weight
-        values = {"record": result.record, "history": result.history, "has_weights": result.weights is not None}
-        checkpoints.save(self._checkpoints, f"{architecture}-{seed}-result", Snapshot(values, arrays), self._guard)
+    def save_result(self, name: str, result: TrialResult) -> None:
+        """Keeps a finished trial until the whole run is finished."""
+        checkpoints.save(self._checkpoints, f"{name}-{result.record.seed}-result", result.to_snapshot(), self._guard)
 
-    def load_result(self, architecture: str, seed: int, warn: Callable[[str], None]) -> Result | None:
+    def load_result(self, name: str, seed: int) -> TrialResult | None:
         """What `save_result` kept, or None where nothing whole is there."""
-        snapshot = checkpoints.load(self._checkpoints, f"{architecture}-{seed}-result", warn)
-        if snapshot is None:
-            return None
-        values, arrays = snapshot.values, snapshot.arrays
-        weights = [arrays[name] for name in sorted(arrays) if name.startswith("weight-")] if values["has_weights"] else None
-        return Result(values["record"], values["history"], arrays["probabilities"], weights)
+        snapshot = checkpoints.load(self._checkpoints, f"{name}-{seed}-result")
+        return TrialResult.of_snapshot(snapshot) if snapshot else None
 
-    def finish(
+    def save_baseline(self, result: BaselineResult) -> None:
+        """Keeps the finished baseline until the whole run is finished."""
+        checkpoints.save(self._checkpoints, f"{BASELINE}-0-result", result.to_snapshot(), self._guard)
+
+    def load_baseline(self) -> BaselineResult | None:
+        """What `save_baseline` kept, or None where nothing whole is there."""
+        snapshot = checkpoints.load(self._checkpoints, f"{BASELINE}-0-result")
+        return BaselineResult.of_snapshot(snapshot) if snapshot else None
+
+    def publish(
         self,
-        metrics: dict[str, Any],
-        run: dict[str, Any],
-        labels: NDArray[np.int8],
-        savers: Mapping[str, Saver],
-        results: Mapping[Any, Mapping[int, Result]],
-        baseline: Result,
-        extra: dict[str, Any],
+        run: FinishedRun,
+        files: Mapping[str, Content],
+        before: VerifiedRun | None = None,
         verify: Callable[[], None] = lambda: None,
     ) -> None:
-        """Writes everything that a finished job leaves, metrics.json last.
+        """Writes everything that a finished run leaves, metrics.json last.
 
         Args:
-            labels: <int8>[test reviews]
-            savers: What libraries write by themselves, by the name of the file or folder; none for what is already there.
-            results: By architecture and seed.
-            baseline: Its predictions stand beside the networks', as architecture `baseline` and seed 0.
-            extra: JSON values, or bytes, of files beside metrics.json, by name.
+            files: What is not made of `run` alone, by name.
+            before: The finished run that is replaced; its models stay where `files` holds no other ones.
             verify: Called when all but run.json and metrics.json is in its place; may raise.
         """
         self._guard()
-        with atomic.explained(self.folder / "metrics.json"):
+        with atomic.explained(self.folder / finished.METRICS):
             # While files are replaced, none of them belongs to the old metrics.
-            (self.folder / "metrics.json").unlink(missing_ok=True)
-        files: list[str] = []
-
-        def add(name: str, content: bytes | Iterable[bytes]) -> None:
-            self._write(name, content)
-            files.append(name)
-
-        for architecture in results:
-            rows = [row for seed in sorted(results[architecture]) for row in results[architecture][seed].history]
-            columns = list(rows[0]) if rows else ["seed", "epoch"]
-            add(f"{architecture}/history.csv", to_csv(columns, rows))
-        for name, saver in savers.items():
-            self._save(name, saver)
-        kept = [f"{architecture}/{name}" for architecture in results for name in ("model.keras", "saved_model")]
-        files += [file for name in (*kept, "tensorboard") for file in self._files(name)]
-        trainings = ((str(name), seed, runs[seed].probabilities) for name, runs in results.items() for seed in sorted(runs))
-        linear = ("baseline", 0, baseline.probabilities)
-        add("predictions.csv", predictions.lines(labels, itertools.chain(trainings, [linear])))
-        for name, value in extra.items():
-            add(name, value if isinstance(value, bytes) else to_json(value))
+            (self.folder / finished.METRICS).unlink(missing_ok=True)
+        kept = (before.record.files or {}) if before else {}
+        hashes: dict[str, str] = {}
+        for name in run.trials.architectures:
+            models = (f"{name}/{finished.MODEL}", f"{name}/{finished.SAVED_MODEL}/")
+            hashes |= {file: value for file, value in kept.items() if file.startswith(models)}
+            hashes |= self._add(f"{name}/{finished.HISTORY}", _history(run, name))
+        for file, content in files.items():
+            hashes = {other: value for other, value in hashes.items() if not other.startswith(f"{file}/")}
+            hashes |= self._add(file, content)
+        hashes |= self._add(finished.PREDICTIONS, _predictions(run))
+        hashes |= self._add(finished.EXAMPLES, run.examples.to_json())
         verify()
-        content = to_json(metrics)
-        hashes = {name: checksum(self.folder / name) for name in files}
-        hashes["metrics.json"] = hashlib.sha256(content).hexdigest()
-        self.write_run(run | {"state": "finished", "files": hashes})
-        self._write("metrics.json", content)
+        content = run.metrics.to_json()
+        hashes[finished.METRICS] = hashlib.sha256(content).hexdigest()
+        self.write_record(run.record.but(state="finished", files=hashes))
+        self.write_file(finished.METRICS, content)
         self.sweep()
 
-    def write_file(self, name: str, content: bytes) -> None:
-        """Writes a file that is no part of the run."""
-        self._write(name, content)
-
-    def replace(self, name: str, content: bytes) -> None:
+    def replace(self, run: VerifiedRun, name: str, content: bytes) -> None:
         """Replaces a file of a finished run, and its hash in run.json."""
-        run = self.read_json("run.json")
-        assert run is not None
-        self._write(name, content)
-        self.write_run(run | {"files": run["files"] | {name: hashlib.sha256(content).hexdigest()}})
+        self.write_file(name, content)
+        digest = hashlib.sha256(content).hexdigest()
+        self.write_record(run.record.but(files=(run.record.files or {}) | {name: digest}))
 
-    def _files(self, name: str) -> list[str]:
-        """What lies under this name: the file, or the files in the folder; none where there is nothing."""
-        path = self.folder / name
-        found = sorted(path.rglob("*")) if path.is_dir() else [path]
-        return [each.relative_to(self.folder).as_posix() for each in found if each.is_file()]
+    def _add(self, name: str, content: Content) -> dict[str, str]:
+        """Writes a file, or what a library writes; the hash of each file by name."""
+        if callable(content):
+            self._save(name, content)
+            path = self.folder / name
+            inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+            return {file.relative_to(self.folder).as_posix(): checksum.of_file(file) for file in inside if file.is_file()}
+        digest = hashlib.sha256()
+
+        def hashed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+            for piece in pieces:
+                digest.update(piece)
+                yield piece
+
+        self.write_file(name, hashed([content] if isinstance(content, bytes) else content))
+        return {name: digest.hexdigest()}
 
     def _save(self, name: str, saver: Saver) -> None:
         """Keras and TensorFlow write by themselves: under a temporary name, which is then renamed."""
@@ -275,40 +220,21 @@ class Output:
         finally:
             atomic.remove(unfinished)
 
-    def read_predictions(self) -> predictions.Predictions:
-        """The probabilities of predictions.csv, by architecture and seed; the file has been validated."""
-        return predictions.read(self.folder / "predictions.csv")
 
-    def read_words(self) -> list[str]:
-        """The vocabulary by rank; the file has been validated."""
-        words: list[str] = json.loads((self.folder / VOCABULARY).read_text("utf-8"))
-        return words
-
-    def read_training_hashes(self) -> NDArray[np.uint64]:
-        """Hashes of the texts that the run was trained on or validated with, <uint64>[reviews]; the file has been validated."""
-        return np.asarray(np.load(self.folder / TRAINING_HASHES, allow_pickle=False))
-
-    def read_labels(self) -> NDArray[np.int8]:
-        """The labels of predictions.csv, <int8>[test reviews]; empty where every run diverged."""
-        return predictions.read_labels(self.folder / "predictions.csv")
-
-    def read_history(self, architecture: str) -> dict[int, list[dict[str, Any]]]:
-        """The rows of history.csv by seed; the file has been validated."""
-        rows: dict[int, list[dict[str, Any]]] = {}
-        for row in self._read_csv(f"{architecture}/history.csv"):
-            typed = {
-                key: int(value) if key in _INTEGERS else value or None if key == "remedy" else float(value) if value else None
-                for key, value in row.items()
-            }
-            rows.setdefault(int(row["seed"]), []).append(typed)
-        return rows
-
-    def _read_csv(self, name: str) -> Iterator[dict[str, str]]:
-        with (self.folder / name).open(newline="") as stream:
-            yield from csv.DictReader(stream)
+def _history(run: FinishedRun, name: Architecture) -> bytes:
+    return to_csv([row for result in run.trials.of(name) for row in result.history])
 
 
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def to_csv(rows: list[HistoryRow]) -> bytes:
+    """A history with a header; None is an empty cell."""
+    stream = io.StringIO(newline="")
+    cells = [row.cells() for row in rows]
+    writer = csv.DictWriter(stream, list(cells[0]) if cells else ["seed", "epoch"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(cells)
+    return stream.getvalue().encode()
+
+
+def _predictions(run: FinishedRun) -> Iterator[bytes]:
+    trials = ((str(name), result.record.seed, result.probabilities) for name, result in run.trials)
+    return predictions.lines(run.labels, itertools.chain(trials, [(BASELINE, 0, run.baseline.probabilities)]))

@@ -1,9 +1,11 @@
 """Event files for TensorBoard: the history of every training, epoch by epoch."""
 
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
+
+from job.output.results import Trials
+from job.records.history import Epoch
 
 _NAMES = {
     "loss": "loss/training",
@@ -16,19 +18,26 @@ _NAMES = {
 _SCALAR = tf.compat.v1.SummaryMetadata(plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"))
 
 
-def write(histories: dict[str, list[dict[str, Any]]], folder: Path) -> None:
-    """Writes a folder of event files for each training.
-
-    Args:
-        histories: Rows as of history.csv, by the name that TensorBoard shows, such as `lstm/seed-0`.
-    """
+def write(trials: Trials, folder: Path) -> None:
+    """Writes a folder of event files for each training, such as `lstm/seed-0`."""
     folder.mkdir()
-    for name, rows in histories.items():
+    for name, epochs in _named(trials).items():
         writer = tf.summary.create_file_writer(str(folder / name))
         with writer.as_default():
-            for row in rows:
+            for epoch in epochs:
                 for key, shown in _NAMES.items():
-                    if row[key] is not None:
+                    value = getattr(epoch, key)
+                    if value is not None:
                         # `tf.summary.scalar` is TensorBoard's, which is no dependency of TensorFlow's.
-                        tf.summary.write(shown, tf.constant(row[key], tf.float32), step=row["epoch"], metadata=_SCALAR)
+                        tf.summary.write(shown, tf.constant(value, tf.float32), step=epoch.epoch, metadata=_SCALAR)
         writer.close()
+
+
+def _named(trials: Trials) -> dict[str, list[Epoch]]:
+    """Each training's epochs, by the name that TensorBoard shows."""
+    named: dict[str, list[Epoch]] = {}
+    for architecture, result in trials:
+        for row in result.history:
+            where = [] if row.distance is None else [f"distance-{row.distance}", row.remedy or "plain"]
+            named.setdefault("/".join([str(architecture), *where, f"seed-{row.seed}"]), []).append(row.epoch)
+    return named

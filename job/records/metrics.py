@@ -14,7 +14,7 @@ from job.records.memory import Memory
 from job.records.reproduction import Reproduction
 from job.records.trials import ArchitectureRecord
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 SCHEMA = Path(job.__file__).with_name("metrics.schema.json")
 
 

@@ -1,37 +1,34 @@
 """Reviews worth reading beside the figures: those that a network got most wrong, and those that two disagree on."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Predictions = dict[tuple[str, int], NDArray[np.float32]]
+from job.analysis.scores import is_right
+from job.output.results import Trials
+from job.presets import Architecture
+from job.records.run import Examples
+
 _COUNT = 5
 _CHARACTERS = 1200
-EXAMPLES = "examples.json"
 
 
-def choose(
-    labels: NDArray[np.int8], predictions: Predictions, text: Callable[[int], str | None], lengths: NDArray[np.int64]
-) -> dict[str, Any]:
-    """The content of examples.json, by mean probabilities over seeds.
+def choose(labels: NDArray[np.int8], trials: Trials, text: Callable[[int], str | None], lengths: NDArray[np.int64]) -> Examples:
+    """Chooses by mean probabilities over seeds.
 
     Args:
         labels: <int8>[test reviews]
-        predictions: Of the networks.
         text: Of a test review by its number; None where it is not known.
         lengths: <int64>[test reviews], tokens of each.
-
-    Returns:
-        `lengths`; `most_wrong`, for each architecture the numbers of reviews; `disagreements`, numbers of reviews; and
-        `texts`, from numbers (as JSON keys, texts) to the reviews' ends.
     """
-    means: dict[str, NDArray[np.float64]] = {}
-    for name in sorted({name for name, _ in predictions}):
+    means: dict[Architecture, NDArray[np.float64]] = {}
+    for name in sorted(trials.architectures):
         # Seed by seed: all of a large sweep together would not fit.
-        runs = [array for (other, _), array in predictions.items() if other == name]
-        means[name] = sum((array.astype(np.float64) for array in runs), np.zeros(len(labels))) / len(runs)
+        finished = [result.probabilities for result in trials.of(name) if len(result.probabilities)]
+        if finished:
+            total = sum((array.astype(np.float64) for array in finished), np.zeros(len(labels)))
+            means[name] = total / len(finished)
     texts: dict[str, str] = {}
 
     def pick(badness: NDArray[np.float64]) -> list[int]:
@@ -48,5 +45,5 @@ def choose(
     disagreements: list[int] = []
     if len(means) == 2:
         one, other = means.values()
-        disagreements = pick(np.where((one > 0.5) != (other > 0.5), np.abs(one - other), 0.0))
-    return {"lengths": lengths.tolist(), "most_wrong": most_wrong, "disagreements": disagreements, "texts": texts}
+        disagreements = pick(np.where(is_right(labels, one) != is_right(labels, other), np.abs(one - other), 0.0))
+    return Examples(lengths=lengths.tolist(), most_wrong=most_wrong, disagreements=disagreements, texts=texts)

@@ -13,6 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from job.analysis.intervals import wilson
+from job.output.results import Trials
+from job.presets import Architecture
+from job.records.memory import Memory, MemoryNetwork
+from job.records.trials import ArchitectureRecord, Calibration
+
 # Drawn in these, and then replaced: what a figure looks like in light and dark is the page's business.
 _INK, _GRID = "#010101", "#020202"
 COLOURS = {"rnn": "#030303", "lstm": "#040404", "baseline": "#050505"}
@@ -86,58 +92,46 @@ def draw_alone(name: str, title: str, *paints: Paint) -> bytes:
     return f"{text[:end]}<title>{escape(title)}</title><style>{_COLOURS}</style>{text[end:]}".encode()
 
 
-def accuracies(summaries: dict[str, Any], baseline: float) -> Paint:
-    """Each seed's test accuracy, the mean's interval, and the baseline.
-
-    Args:
-        summaries: By architecture `accuracies` (of each seed) and `ci95` (or None).
-    """
+def accuracies(entries: dict[Architecture, ArchitectureRecord], baseline: float) -> Paint:
+    """Each seed's test accuracy, the mean's interval, and the baseline."""
 
     def paint(axes: Axes) -> None:
-        names = list(summaries)
-        for place, name in enumerate(names):
-            each = summaries[name]
-            spread = np.linspace(-0.18, 0.18, len(each["accuracies"])) if len(each["accuracies"]) > 1 else [0.0]
-            axes.plot(
-                place + np.array(spread), each["accuracies"], _MARKERS[name], color=COLOURS[name], alpha=0.55, markersize=5
-            )
-            mean = float(np.mean(each["accuracies"]))
-            error = [[mean - each["ci95"][0]], [each["ci95"][1] - mean]] if each["ci95"] else None
+        for place, (name, entry) in enumerate(entries.items()):
+            found = [run.test.accuracy for run in entry.runs if run.test]
+            spread = np.linspace(-0.18, 0.18, len(found)) if len(found) > 1 else [0.0]
+            axes.plot(place + np.array(spread), found, _MARKERS[name], color=COLOURS[name], alpha=0.55, markersize=5)
+            mean, interval = float(np.mean(found)), entry.summary.test_accuracy.ci95
+            error = [[mean - interval[0]], [interval[1] - mean]] if interval else None
             axes.errorbar([place], [mean], yerr=error, fmt="_", color=COLOURS[name], capsize=8, markersize=26, linewidth=2)
         axes.axhline(baseline, color=COLOURS["baseline"], linestyle="--", linewidth=1.2)
         axes.text(1.0, baseline, "baseline", ha="right", va="bottom", transform=axes.get_yaxis_transform(), fontsize=9)
-        axes.set(xticks=range(len(names)), xticklabels=[label(name) for name in names], ylabel="test accuracy")
-        axes.set_xlim(-0.6, len(names) - 0.4)
+        axes.set(xticks=range(len(entries)), xticklabels=[name.title for name in entries], ylabel="test accuracy")
+        axes.set_xlim(-0.6, len(entries) - 0.4)
 
     return paint
 
 
-def curves(histories: dict[str, list[list[dict[str, Any]]]], key: str, shown: str) -> Paint:
+def curves(trials: Trials, key: str) -> Paint:
     """A figure of every epoch and seed, in training and on validation data.
 
     Args:
-        histories: By architecture, for each seed its rows of history.csv.
+        key: `loss` or `accuracy`.
     """
 
     def paint(axes: Axes) -> None:
-        for name, runs in histories.items():
-            for number, rows in enumerate(runs):
-                epochs = [row["epoch"] for row in rows]
-                for prefix, style in (("", ":"), ("validation_", "-")):
-                    values = [row[prefix + key] for row in rows]
-                    if None not in values:
-                        text = f"{label(name)}, {'validation' if prefix else 'training'}" if not number else None
-                        axes.plot(
-                            epochs,
-                            values,
-                            style,
-                            marker=_MARKERS[name],
-                            markersize=4,
-                            color=COLOURS[name],
-                            alpha=0.7,
-                            label=text,
-                        )
-        axes.set(xlabel="epoch", ylabel=shown)
+        named: set[str] = set()
+        for name, result in trials:
+            epochs = [row.epoch for row in result.history]
+            for prefix, style in (("", ":"), ("validation_", "-")):
+                values = [getattr(epoch, prefix + key) for epoch in epochs]
+                if not epochs or None in values:
+                    continue
+                text = f"{name.title}, {'validation' if prefix else 'training'}"
+                line: dict[str, Any] = {"marker": _MARKERS[name], "markersize": 4, "color": COLOURS[name], "alpha": 0.7}
+                shown: dict[str, Any] = {"label": text} if text not in named else {}
+                axes.plot([epoch.epoch for epoch in epochs], values, style, **line, **shown)
+                named.add(text)
+        axes.set(xlabel="epoch", ylabel=key)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
 
@@ -154,7 +148,8 @@ def roc(labels: NDArray[np.int8], predicted: dict[str, NDArray[np.float32]]) -> 
             # More points than can be seen make a page of megabytes.
             shown = np.unique(np.linspace(0, len(false) - 1, 300).astype(int))
             style = "--" if name == "baseline" else "-"
-            axes.plot(false[shown], true[shown], style, color=COLOURS[name], label=label(name))
+            title = name.title if isinstance(name, Architecture) else name
+            axes.plot(false[shown], true[shown], style, color=COLOURS[name], label=title)
         axes.plot([0, 1], [0, 1], ":", color=_GRID)
         axes.set(xlabel="false positive rate", ylabel="true positive rate")
         axes.legend(loc="lower right")
@@ -162,38 +157,38 @@ def roc(labels: NDArray[np.int8], predicted: dict[str, NDArray[np.float32]]) -> 
     return paint
 
 
-def reliability(calibrations: dict[str, dict[str, Any]]) -> Paint:
+def reliability(calibrations: dict[Architecture, Calibration]) -> Paint:
     """What was said against what was true, a point for each tenth of the scale."""
 
     def paint(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], ":", color=_INK, label="calibrated")
         for name, each in calibrations.items():
-            points = [(one["predicted"], one["observed"]) for one in each["bins"]]
-            axes.plot(*zip(*points, strict=True), marker=_MARKERS[name], markersize=5, color=COLOURS[name], label=label(name))
+            points = [(one.predicted, one.observed) for one in each.bins]
+            axes.plot(*zip(*points, strict=True), marker=_MARKERS[name], markersize=5, color=COLOURS[name], label=name.title)
         axes.set(xlabel="predicted probability", ylabel="share of positive reviews")
         axes.legend()
 
     return paint
 
 
-def by_length(lengths: NDArray[np.int64], right: dict[str, NDArray[np.float64]]) -> Paint:
+def by_length(lengths: NDArray[np.int64], right: dict[Architecture, NDArray[np.float64]]) -> Paint:
     """Accuracy over reviews of similar length, with 95 % intervals (Wilson).
 
     Args:
         right: By architecture the share of seeds that are right, <float64>[reviews].
     """
-    from scipy.stats import binomtest
-
     groups = [group for group in np.array_split(np.argsort(lengths, kind="stable"), 8) if len(group)]
     middles = [float(np.median(lengths[group])) for group in groups]
 
     def paint(axes: Axes) -> None:
         for place, (name, shares) in enumerate(right.items()):
             means = np.array([shares[group].mean() for group in groups])
-            ends = [binomtest(round(mean * len(group)), len(group)).proportion_ci(method="wilson") for mean, group in zip(means, groups, strict=True)]  # fmt: skip
-            errors = [means - [end.low for end in ends], np.array([end.high for end in ends]) - means]
+            low, high = zip(
+                *(wilson(mean * len(group), len(group)) for mean, group in zip(means, groups, strict=True)), strict=True
+            )
+            errors = [means - low, np.array(high) - means]
             x = np.array(middles) * (1.02 if place else 0.98)
-            axes.errorbar(x, means, yerr=np.maximum(errors, 0.0), marker=_MARKERS[name], markersize=5, capsize=3, color=COLOURS[name], label=label(name))  # fmt: skip
+            axes.errorbar(x, means, yerr=np.maximum(errors, 0.0), marker=_MARKERS[name], markersize=5, capsize=3, color=COLOURS[name], label=name.title)  # fmt: skip
         axes.set(xlabel="tokens of the review", ylabel="test accuracy", xscale="log")
         _plain_ticks(axes, middles)
         axes.legend()
@@ -204,58 +199,54 @@ def by_length(lengths: NDArray[np.int64], right: dict[str, NDArray[np.float64]])
 _DASHES = ("-", "--", ":", "-.", (0, (5, 1)))
 
 
-def by_distance(dependency: dict[str, Any]) -> Paint:
-    """Test accuracy against the distance of the two clues, with 95 % intervals over seeds; a network a line.
-
-    Args:
-        dependency: The entry of metrics.json.
-    """
+def by_distance(memory: Memory) -> Paint:
+    """Test accuracy against the distance of the two clues, with 95 % intervals over seeds; a line for each network."""
 
     def paint(axes: Axes) -> None:
         axes.axhline(0.5, color=_INK, linewidth=0.8)
-        words = dependency["bag_of_words"]
-        axes.plot([each["distance"] for each in words], [each["accuracy"] for each in words], "x", color=COLOURS["baseline"], label="bag of words")  # fmt: skip
-        for network, style in _styled(dependency["networks"]):
-            points = [each for each in network["points"] if each["test_accuracy"]["mean"] is not None]
-            means = np.array([each["test_accuracy"]["mean"] for each in points])
-            ends = [each["test_accuracy"]["ci95"] or [mean, mean] for each, mean in zip(points, means, strict=True)]
+        words = memory.bag_of_words
+        axes.plot([bag.distance for bag in words], [bag.accuracy for bag in words], "x", color=COLOURS["baseline"], label="bag of words")  # fmt: skip
+        for network, style in _styled(memory.networks):
+            points = [point for point in network.points if point.test_accuracy.mean is not None]
+            means = np.array([point.test_accuracy.mean for point in points])
+            ends = [point.test_accuracy.ci95 or (mean, mean) for point, mean in zip(points, means, strict=True)]
             # An accuracy is no more than 1, whatever Student's t says of three.
-            errors = np.abs(np.clip(np.array(ends).T, 0.0, 1.0) - means) if len(points) and not network["remedy"] else None
+            errors = np.abs(np.clip(np.array(ends).T, 0.0, 1.0) - means) if len(points) and not network.remedy else None
             # Intervals of two networks at one distance stand side by side.
-            aside = 1.03 if network["architecture"] == "lstm" else 0.97
-            axes.errorbar([aside * each["distance"] for each in points], means, yerr=errors, capsize=3, **style)
+            aside = 1.03 if network.architecture is Architecture.lstm else 0.97
+            axes.errorbar([aside * point.distance for point in points], means, yerr=errors, capsize=3, **style)
         axes.set(xlabel="tokens between the clues", ylabel="test accuracy", xscale="log", ylim=(0.42, 1.03))
-        axes.set_xticks(dependency["distances"], [str(each) for each in dependency["distances"]])
+        axes.set_xticks(memory.distances, [str(distance) for distance in memory.distances])
         axes.minorticks_off()
         axes.legend(fontsize=7, ncols=2, loc="upper left", bbox_to_anchor=(-0.1, -0.2), columnspacing=1.0)
 
     return paint
 
 
-def gradients(dependency: dict[str, Any]) -> Paint:
+def gradients(memory: Memory) -> Paint:
     """How much a token moves the decision, against its distance from the end, at the longest distance trained."""
 
     def paint(axes: Axes) -> None:
-        for network, style in _styled(dependency["networks"]):
-            shares = network["points"][-1]["gradient_norms"]
+        for network, style in _styled(memory.networks):
+            shares = network.points[-1].gradient_norms
             # The last token stands at 0, which a logarithm does not show.
-            axes.plot([each["back"] + 1 for each in shares], [each["share"] for each in shares], **style)
+            axes.plot([share.back + 1 for share in shares], [share.share for share in shares], **style)
         axes.set(xlabel="tokens from the end", ylabel="gradient, of the last token's", xscale="log", yscale="log")
         axes.minorticks_off()
 
     return paint
 
 
-def _styled(networks: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each network with its line: a colour an architecture, a dash a remedy."""
-    seen: dict[str, int] = {}
+def _styled(networks: list[MemoryNetwork]) -> list[tuple[MemoryNetwork, dict[str, Any]]]:
+    """Each network with its line: a colour for each architecture, a dash for each remedy."""
+    seen: dict[Architecture, int] = {}
     result = []
     for network in networks:
-        name = network["architecture"]
+        name = network.architecture
         number = seen[name] = seen.get(name, -1) + 1
-        text = label(name) + (f", {network['remedy']}" if network["remedy"] else "")
-        style = {"color": COLOURS[name], "linestyle": _DASHES[number % len(_DASHES)], "label": text}
-        result.append((network, style | ({"marker": _MARKERS[name], "markersize": 5} if not network["remedy"] else {})))
+        text = name.title + (f", {network.remedy}" if network.remedy else "")
+        style: dict[str, Any] = {"color": COLOURS[name], "linestyle": _DASHES[number % len(_DASHES)], "label": text}
+        result.append((network, style | ({"marker": _MARKERS[name], "markersize": 5} if not network.remedy else {})))
     return result
 
 
@@ -263,8 +254,3 @@ def _plain_ticks(axes: Axes, values: Sequence[float]) -> None:
     shown = sorted({int(value) for value in (values[0], values[len(values) // 2], values[-1])})
     axes.set_xticks(shown, [str(value) for value in shown])
     axes.minorticks_off()
-
-
-def label(name: str) -> str:
-    """A name as people write it."""
-    return {"rnn": "SimpleRNN", "lstm": "LSTM"}.get(name, name)

@@ -9,11 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from job.analysis import scores as evaluation
+from job.analysis import scores
 from job.data import ngrams
 from job.data.corpus import Corpus
+from job.data.reviews import Reviews, split
+from job.output.results import BaselineResult
+from job.presets import Hyperparameters
+from job.records.trials import BaselineRecord
 
 NAME = "logistic regression on uni- and bigrams, weighted by naive Bayes log-count ratios"
 # All that occurs twice, as in the sources, within reason. Not tuned.
@@ -24,44 +27,36 @@ _MOST = 50_000
 _BLOCK = 10_000
 
 
-def run(
-    corpus: Corpus,
-    train: NDArray[np.int64],
-    test: NDArray[np.int64],
-    validation_share: float,
-    look: Callable[[str], None],
-) -> tuple[dict[str, Any], NDArray[np.float32]]:
+def train(corpus: Corpus, values: Hyperparameters, look: Callable[[str], None]) -> BaselineResult:
     """Trains and scores it on the reviews that the networks are trained and scored on.
 
     Args:
-        train: <int64>[reviews], places in the corpus.
-        test: The same, of the reviews that are scored once.
-        validation_share: What `train` leaves out of the training part.
-        look: Is told what for, before the test reviews are looked at.
-
-    Returns:
-        Its record in metrics.json, and the test reviews' probabilities, <float32>[reviews].
+        values: Of a network, whose parts of the reviews are taken.
+        look: Is told what for, before the test reviews are used.
     """
     from sklearn.linear_model import LogisticRegression
 
     started = time.perf_counter()
-    train = train[np.sort(np.argsort(corpus.hashes[train], kind="stable")[:_MOST])]
-    pairs = ngrams.frequent_bigrams(corpus, validation_share, _WORDS, _BIGRAMS)
-    ratios = ngrams.log_count_ratios(corpus, train, _WORDS, pairs)
+    parts = split(corpus, values)
+    chosen = parts.train.indices[np.sort(np.argsort(parts.train.hashes, kind="stable")[:_MOST])]
+    trained, test = Reviews(corpus, chosen, _WORDS), Reviews(corpus, parts.test.indices, _WORDS)
+    whole, _ = corpus.split_validation(values.validation_share)
+    pairs = ngrams.frequent_bigrams(Reviews(corpus, whole, _WORDS), _BIGRAMS)
+    ratios = ngrams.log_count_ratios(trained, pairs)
 
-    def features(indices: NDArray[np.int64]) -> Any:
-        return ngrams.presence(corpus, indices, _WORDS, pairs).multiply(ratios).tocsr()
+    def features(reviews: Reviews) -> Any:
+        return ngrams.presence(reviews, pairs).multiply(ratios).tocsr()
 
     model = LogisticRegression(C=_INVERSE_PENALTY, solver="liblinear", dual=True, random_state=0, max_iter=1000)
-    model.fit(features(train), corpus.labels[train] == 1)
+    model.fit(features(trained), trained.labels == 1)
     look("scores of the baseline")
-    blocks = [test[first : first + _BLOCK] for first in range(0, len(test), _BLOCK)]
+    blocks = [test.take(slice(first, first + _BLOCK)) for first in range(0, len(test), _BLOCK)]
     logits = np.concatenate([model.decision_function(features(block)) for block in blocks]).astype(np.float32)
-    record = {
-        "name": NAME,
-        "features": len(ratios),
-        "train_reviews": len(train),
-        "test": evaluation.scores(corpus.labels[test], logits),
-        "seconds": time.perf_counter() - started,
-    }
-    return record, evaluation.probabilities(logits)
+    record = BaselineRecord(
+        name=NAME,
+        features=len(ratios),
+        train_reviews=len(trained),
+        test=scores.score(test.labels, logits),
+        seconds=time.perf_counter() - started,
+    )
+    return BaselineResult(record, scores.probabilities(logits))

@@ -1,100 +1,157 @@
-"""One training of the preset dependency: an architecture and a seed over all distances, a network for each, and the remedies'.
+"""The recipe of the preset dependency: a trial is a network for every distance, and those with a remedy beside them.
 
-Its entry in metrics.json is that of any training, its scores means over distances; under `trainings` are the single ones.
+Its record is that of any trial, its scores means over distances; under `trainings` are the single ones.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from job.analysis import scores as evaluation
+from job.analysis import scores
 from job.config import CLUES, Configuration
 from job.data.corpus import Corpus
-from job.output.folder import Result
+from job.output.results import BaselineResult, TrialResult
 from job.presets import Architecture, Hyperparameters
-from job.training import baseline as linear
-
-Train = Callable[[str, Architecture, int, Hyperparameters, Corpus], Result]
-"""From a training's name, architecture, seed, hyperparameters and reviews to its result."""
-
-
-def sections(corpus: Corpus, distances: tuple[int, ...]) -> list[Corpus]:
-    """The reviews of each distance; all have the same number."""
-    count = len(corpus.labels) // len(distances)
-    return [corpus.section(place * count, (place + 1) * count) for place in range(len(distances))]
-
-
-def train(architecture: Architecture, seed: int, configuration: Configuration, corpus: Corpus, train_one: Train) -> Result:
-    """Trains the plain network at every distance, then those with a remedy."""
-    parts = list(zip(configuration.source.distances, sections(corpus, configuration.source.distances), strict=True))
-    networks = {None: configuration.hyperparameters[architecture]} | configuration.remedies[architecture]
-    made: dict[str | None, list[Result]] = {remedy: [] for remedy in networks}
-    trainings: list[dict[str, Any]] = []
-    history: list[dict[str, Any]] = []
-    for remedy, values in networks.items():
-        for distance, reviews in parts:
-            name = f"{architecture}{f' ({remedy})' if remedy else ''}, distance {distance}"
-            # Buffers as long as these reviews need, not as the longest distance's.
-            fitted = replace(values, max_tokens=min(values.max_tokens, distance + CLUES))
-            result = train_one(name, architecture, seed, fitted, reviews)
-            made[remedy].append(result)
-            where = {"distance": distance, "remedy": remedy}
-            trainings.append(where | result.record | {"steps_until_learned": _steps_until_learned(result, values)})
-            history += [{"seed": row["seed"]} | where | row for row in result.history]
-    plain = made[None]
-    kept = next((each for each in reversed(plain) if _has_learned(each, networks[None])), plain[0])
-    diverged = next((each.record["diverged"] for each in plain if each.record["diverged"]), None)
-    probabilities = np.concatenate([each.probabilities for each in plain]) if not diverged else np.empty(0, np.float32)
-    labels = np.concatenate([reviews.labels[reviews.part("test")] for _, reviews in parts])
-    record = _joined([each.record for each in plain]) | {
-        "status": "diverged" if diverged else "finished",
-        "diverged": diverged,
-        "best_epoch": kept.record["best_epoch"],
-        "calibration": None if diverged else evaluation.calibration(labels, probabilities),
-        "model_distance": configuration.source.distances[plain.index(kept)],
-        "trainings": trainings,
-    }
-    return Result(record, history, probabilities, None if diverged else kept.weights)
+from job.records.history import HistoryRow
+from job.records.trials import (
+    BaselineDistance,
+    BaselineRecord,
+    DistanceRecord,
+    LossAndAccuracy,
+    Scores,
+    TrialRecord,
+)
+from job.training import baseline
+from job.training.trainer import Keep, Trainer
+from job.training.trial import Task
 
 
-def _has_learned(result: Result, values: Hyperparameters) -> bool:
-    return _steps_until_learned(result, values) is not None
+class NetworksOverDistances:
+    """The recipe; see `Recipe`."""
+
+    def __init__(self, configuration: Configuration, corpus: Corpus, trainer: Trainer) -> None:
+        self._configuration, self._trainer = configuration, trainer
+        distances = configuration.source.distances
+        self._parts = list(zip(distances, sections(corpus, len(distances)), strict=True))
+
+    def train(self, architecture: Architecture, seed: int, keep: Keep) -> TrialResult:
+        """Trains the plain network at every distance, then those with a remedy."""
+        kept = self._trainer.output.load_result(architecture, seed)
+        if kept is not None:
+            return keep(kept)
+        result = keep(self._train(architecture, seed))
+        self._trainer.output.save_result(architecture, result)
+        return result
+
+    def _train(self, architecture: Architecture, seed: int) -> TrialResult:
+        plain = self._configuration.hyperparameters[architecture]
+        networks: dict[str | None, Hyperparameters] = {None: plain} | self._configuration.remedies[architecture]
+        results: list[TrialResult] = []
+        trainings: list[DistanceRecord] = []
+        history: list[HistoryRow] = []
+        for remedy, values in networks.items():
+            for distance, corpus in self._parts:
+                task = Task(
+                    architecture=architecture,
+                    seed=seed,
+                    # Buffers as long as these reviews need, not as the longest distance's.
+                    values=replace(values, max_tokens=min(values.max_tokens, distance + CLUES)),
+                    name=f"{architecture}{f' ({remedy})' if remedy else ''}, distance {distance}",
+                    traces_gradients=True,
+                )
+                result = self._trainer.train(task, corpus)
+                results.append(result)
+                trainings.append(_distance_record(result, distance, remedy, values))
+                history += [replace(row, distance=distance, remedy=remedy) for row in result.history]
+        of_plain, records = results[: len(self._parts)], trainings[: len(self._parts)]
+        learned = [place for place, record in enumerate(records) if record.steps_until_learned is not None]
+        longest = learned[-1] if learned else 0
+        best = of_plain[longest]
+        diverged = next((record.diverged for record in records if record.diverged), None)
+        empty = np.empty(0, np.float32)
+        probabilities = empty if diverged else np.concatenate([result.probabilities for result in of_plain])
+        record = _joined(records, diverged).but(
+            best_epoch=best.record.best_epoch,
+            model_distance=records[longest].distance,
+            trainings=trainings,
+        )
+        if not diverged:
+            labels = np.concatenate([corpus.labels[corpus.part("test")] for _, corpus in self._parts])
+            record = record.but(calibration=scores.calibration(labels, probabilities))
+        return TrialResult(record, history, probabilities, None if diverged else best.weights)
+
+    def train_baseline(self) -> BaselineResult:
+        """Trained and scored at each distance: means over distances, and each one's scores."""
+        values = next(iter(self._configuration.hyperparameters.values()))
+        results = [baseline.train(corpus, values, self._trainer.look) for _, corpus in self._parts]
+        records = [result.record for result in results]
+        joined = BaselineRecord(
+            name=baseline.NAME,
+            features=sum(record.features for record in records),
+            train_reviews=sum(record.train_reviews for record in records),
+            seconds=sum(record.seconds for record in records),
+            test=scores.mean_scores([record.test for record in records]),
+            trainings=[
+                BaselineDistance(distance=distance, features=record.features, test=record.test)
+                for (distance, _), record in zip(self._parts, records, strict=True)
+            ],
+        )
+        return BaselineResult(joined, np.concatenate([result.probabilities for result in results]))
 
 
-def _steps_until_learned(result: Result, values: Hyperparameters) -> int | None:
-    """Steps after which the network was looked at and had learned; None where it never had."""
-    last = result.history[-1]["validation_accuracy"] if result.history and not result.record["diverged"] else None
-    return int(result.record["steps"]) if last is not None and last >= values.learned_accuracy else None
+def sections(corpus: Corpus, count: int) -> list[Corpus]:
+    """The reviews of each of `count` distances; all have the same number."""
+    size = len(corpus.labels) // count
+    return [corpus.section(place * size, (place + 1) * size) for place in range(count)]
 
 
-def _joined(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """The trainings at all distances as one: sums of what adds up, means of scores."""
-    joined: dict[str, Any] = {key: records[0][key] for key in ("seed", "parameters", "device", "kernel")}
-    for key in ("epochs", "steps", "train_reviews", "validation_reviews", "test_reviews", "seconds"):
-        joined[key] = sum(record[key] for record in records)
-    for key in ("train", "validation", "test", "last_epoch"):
-        entries = [record[key] for record in records]
-        joined[key] = None if None in entries else {each: float(np.mean([one[each] for one in entries])) for each in entries[0]}
-    joined["continued"] = [each for record in records for each in record["continued"]]
-    tokens = sum(record["tokens_per_second"] * record["seconds"] for record in records)
-    joined["tokens_per_second"] = tokens / joined["seconds"] if joined["seconds"] else 0.0
-    return joined
+def _distance_record(result: TrialResult, distance: int, remedy: str | None, values: Hyperparameters) -> DistanceRecord:
+    record = result.record
+    last = result.history[-1].epoch.validation_accuracy if result.history and not record.diverged else None
+    return DistanceRecord(
+        **{name: getattr(record, name) for name in record.model_fields_set},
+        distance=distance,
+        remedy=remedy,
+        # Steps after which the network was evaluated and had learned; None where it never had.
+        steps_until_learned=record.steps if last is not None and last >= values.learned_accuracy else None,
+        gradient_norms=result.gradient_norms,
+    )
 
 
-def baseline(
-    corpus: Corpus, distances: tuple[int, ...], validation_share: float, look: Callable[[str], None]
-) -> tuple[dict[str, Any], NDArray[np.float32]]:
-    """What `baseline.run` gives, trained and scored at each distance: means over distances, and each one's scores."""
-    records, probabilities = [], []
-    for distance, reviews in zip(distances, sections(corpus, distances), strict=True):
-        train_part, _ = reviews.split_validation(validation_share)
-        record, predicted = linear.run(reviews, train_part, reviews.part("test"), validation_share, look)
-        records.append({"distance": distance} | record)
-        probabilities.append(predicted)
-    joined = {key: sum(record[key] for record in records) for key in ("features", "train_reviews", "seconds")}
-    scores = {key: float(np.mean([record["test"][key] for record in records])) for key in records[0]["test"]}
-    trainings = [{key: record[key] for key in ("distance", "features", "test")} for record in records]
-    return {"name": linear.NAME} | joined | {"test": scores, "trainings": trainings}, np.concatenate(probabilities)
+def _joined(records: Sequence[TrialRecord], diverged: str | None) -> TrialRecord:
+    """The trials at all distances as one: sums of what adds up, means of scores."""
+    first, seconds = records[0], sum(record.seconds for record in records)
+    tokens = sum(record.tokens_per_second * record.seconds for record in records)
+    last = [record.last_epoch for record in records if record.last_epoch]
+    return TrialRecord(
+        seed=first.seed,
+        status="diverged" if diverged else "finished",
+        diverged=diverged,
+        epochs=sum(record.epochs for record in records),
+        steps=sum(record.steps for record in records),
+        best_epoch=first.best_epoch,
+        parameters=first.parameters,
+        device=first.device,
+        kernel=first.kernel,
+        continued=[change for record in records for change in record.continued],
+        train=_mean([record.train for record in records]),
+        validation=_mean([record.validation for record in records]),
+        test=_mean([record.test for record in records]),
+        calibration=None,
+        last_epoch=LossAndAccuracy(
+            loss=float(np.mean([each.loss for each in last])), accuracy=float(np.mean([each.accuracy for each in last]))
+        )
+        if len(last) == len(records)
+        else None,
+        train_reviews=sum(record.train_reviews for record in records),
+        validation_reviews=sum(record.validation_reviews for record in records),
+        test_reviews=sum(record.test_reviews for record in records),
+        seconds=seconds,
+        tokens_per_second=tokens / seconds if seconds else 0.0,
+    )
+
+
+def _mean(found: list[Scores | None]) -> Scores | None:
+    finished = [each for each in found if each]
+    return scores.mean_scores(finished) if len(finished) == len(found) else None

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -13,25 +13,8 @@ from numpy.typing import NDArray
 
 from job.errors import DeviceMemoryError
 from job.presets import Hyperparameters
+from job.records.history import Epoch
 from job.training.feed import Feed, Step
-
-
-@dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """One line of the history. Training figures are means over the epoch's steps, as Keras's progress bar shows them."""
-
-    epoch: int
-    """From 1."""
-    loss: float
-    accuracy: float
-    validation_loss: float | None
-    validation_accuracy: float | None
-    learning_rate: float
-    """At the epoch's end."""
-    seconds: float
-    """Spent in training steps."""
-    tokens_per_second: float
-    """Real tokens trained on a second, without padding."""
 
 
 @dataclass(kw_only=True)
@@ -80,29 +63,36 @@ class State:
     arrays: dict[str, NDArray[Any]]
 
 
+class Trainable(Protocol):
+    """A network on its way to logits."""
+
+    network: keras.Model
+    values: Hyperparameters
+
+    def logits(self, tokens: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+        """<float32>[batch] of <int32>[batch, length]; all of its dropout is drawn from `draw`, <int32>[2]."""
+
+
 class Training:
     """The training of one network, which can be left after any step and taken up again with nothing changed.
 
     Args:
-        forward: From (tokens, draw), as in `make_step`, to the logits <float32>[batch] in training.
         feed: The steps' batches.
         validate: Measures (loss, accuracy) on the validation data, where there are any.
     """
 
     def __init__(
         self,
-        network: keras.Model,
-        forward: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+        forward: Trainable,
         optimizer: keras.optimizers.Optimizer,
-        values: Hyperparameters,
         seed: int,
         feed: Feed,
         validate: Callable[[], tuple[float, float]] | None,
     ) -> None:
-        self._network, self._optimizer, self._values, self._seed = network, optimizer, values, seed
+        self._network, self._values, self._optimizer, self._seed = forward.network, forward.values, optimizer, seed
         self.steps = feed.steps
         self._feed, self._validate = feed, validate
-        self._run_steps = feed.compile(make_step(network, forward, optimizer))
+        self._run_steps = feed.compile(make_step(forward, optimizer))
         self._best: list[NDArray[Any]] = []
         self.position = Position()
 
@@ -202,8 +192,6 @@ class Training:
         best_epoch, best_loss = position.best_epoch, position.best_loss
         if self._values.keep == "last" or scores is None or best_loss is None or scores[0] < best_loss:
             self._best, best_epoch, best_loss = weights, position.epoch, scores[0] if scores else None
-        elif self._values.patience and position.epoch - best_epoch >= self._values.patience:
-            ended = True
         if self._values.learned_accuracy and scores and scores[1] >= self._values.learned_accuracy:
             ended = True
         self.position = Position(
@@ -233,18 +221,16 @@ def explained_memory(shape: str) -> Iterator[None]:
         ) from None
 
 
-def make_step(
-    network: keras.Model, forward: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], optimizer: keras.optimizers.Optimizer
-) -> Step:
+def make_step(forward: Trainable, optimizer: keras.optimizers.Optimizer) -> Step:
     """The training step, still to be compiled by what feeds it."""
-    optimizer.build(network.trainable_variables)
+    variables = forward.network.trainable_variables
+    optimizer.build(variables)
 
     def step(tokens: tf.Tensor, labels: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            logits = forward(tokens, draw)
+            logits = forward.logits(tokens, draw)
             loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
-        gradients = tape.gradient(loss, network.trainable_variables)
-        optimizer.apply(gradients, network.trainable_variables)
+        optimizer.apply(tape.gradient(loss, variables), variables)
         hits = tf.reduce_sum(tf.cast(tf.equal(logits > 0, labels > 0.5), tf.float32))
         return loss, hits
 

@@ -1,24 +1,31 @@
-"""One training: an architecture and a seed, from batches to scores, taken up again where it was left."""
+"""A trial: one network trained with one seed, from its batches to its scores, taken up again where it was left."""
 
+import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
-from job.analysis import scores as evaluation
-from job.data import batches, ngrams
-from job.data.corpus import Corpus
-from job.errors import DataError
-from job.machine import signals
+from job.analysis import scores
+from job.data import batches
+from job.data.reviews import Parts, Reviews
+from job.machine import provenance, signals
+from job.network import kernel
 from job.output.checkpoints import Checkpoints, Snapshot
-from job.output.folder import Result
+from job.output.results import TrialResult
 from job.presets import Architecture, Hyperparameters
-from job.progress import Reporter
+from job.records.history import Epoch, HistoryRow
+from job.records.metrics import DeviceRecord
+from job.records.trials import GradientNorm, LossAndAccuracy, TrialRecord
 
+if TYPE_CHECKING:
+    from job.training.loop import Position, Training
+
+log = logging.getLogger(__name__)
 _EVALUATION_BATCH = 256
 # A snapshot at each epoch's end, and when this many seconds have passed since the last one; where a disk is so slow
 # that it would cost more than a hundredth of the time, correspondingly later.
@@ -31,248 +38,229 @@ _BACK = (0, 1, 2, 5, 10, 20, 50, 100, 200, 400)
 _RESIDENT_SHARE = 0.25
 
 
-def parts(corpus: Corpus, values: Hyperparameters) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Places of the training, validation and test reviews, each <int64>[reviews].
+class Display(Protocol):
+    """What is shown while a network is trained."""
 
-    Raises:
-        DataError: A part that is learned from does not hold both classes.
-    """
-    if values.first_reviews:
-        train, test = batches.keras_shuffle(corpus, values.first_reviews)
-        return train, train[:0], test
-    train, validation = corpus.split_validation(values.validation_share)
-    for name, indices in (("training", train), ("validation", validation)):
-        if len(set(corpus.labels[indices].tolist())) < 2:
-            raise DataError(
-                f"{corpus.name}: the {name} part ({len(indices)} reviews) does not hold both classes; more reviews are needed"
-            )
-    return train, validation, corpus.part("test")
+    def start(self, name: str, seed: int, epochs: int) -> None:
+        """The training of one network begins."""
+
+    def step(self, position: "Position", steps: int) -> None:
+        """After every training step, of which an epoch has `steps`."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """After every epoch."""
 
 
-def build_network(architecture: Architecture, values: Hyperparameters, seed: int, corpus: Corpus) -> Any:
-    """The network of `models.build` for this corpus's bigrams, with the embeddings' start that `ratio_scale` asks for."""
-    from job.network import forward as models
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is to be trained."""
 
-    share, size = values.validation_share, values.vocabulary_size
-    pairs = ngrams.frequent_bigrams(corpus, share, size, values.bigrams)
-    network = models.build(architecture, values, seed, pairs)
-    if values.ratio_scale:
-        train, _ = corpus.split_validation(share)
-        ratios = ngrams.log_count_ratios(corpus, train, size, pairs)
-        models.add_to_embeddings(network, values.ratio_scale * ratios[:size], values.ratio_scale * ratios[size:])
-    return network
+    architecture: Architecture
+    seed: int
+    values: Hyperparameters
+    name: str
+    """For people."""
+    traces_gradients: bool = False
+    """Whether `gradient_norms` is measured at the end."""
 
 
 class Trial:
-    """The training and scoring of one architecture with one seed.
+    """A task on its reviews: the network, built but not trained, and the loop that trains it."""
+
+    def __init__(self, task: Task, parts: Parts, device: DeviceRecord) -> None:
+        from job.network.build import build_for
+        from job.network.forward import Forward
+
+        self.task, self.parts, self.device = task, parts, device
+        self.kernel = kernel.choose(device, task.architecture, task.values)
+        self.network = build_for(task.architecture, task.values, task.seed, parts.train)
+        self.forward = Forward(self.network, task.values, self.kernel)
+        self.loop = self._make_loop()
+
+    def _make_loop(self) -> "Training":
+        from job.training import loop, optimizer
+
+        feed, values = self._feed(), self.task.values
+
+        def validate() -> tuple[float, float]:
+            return scores.losses(self.parts.validation.labels, self.predict(self.parts.validation))
+
+        return loop.Training(
+            self.forward,
+            optimizer.optimizer(values, feed.steps * values.epochs),
+            self.task.seed,
+            feed,
+            validate if len(self.parts.validation) else None,
+        )
+
+    def _feed(self) -> Any:
+        from job.training import feed
+
+        values, train = self.task.values, self.parts.train
+        steps = -(-len(train) // values.batch_size)
+
+        def order(epoch: int) -> list[NDArray[np.int64]]:
+            return batches.training_order(train.lengths, values.batch_size, values.length_pool, self.task.seed, epoch)
+
+        def assembled(epoch: int, done: int) -> Iterable[batches.Batch]:
+            return train.batches(order(epoch)[done:])
+
+        room = (self.device.memory_bytes or 0) * _RESIDENT_SHARE
+        if train.length is None and 4 * train.lengths.sum() < room:
+            return feed.DeviceFeed(train.flat(), train.lengths, train.labels.astype(np.float32), order, steps)
+        return feed.HostFeed(steps, assembled)
+
+    def predict(self, reviews: Reviews) -> NDArray[np.float32]:
+        """Logits <float32>[reviews]. A signal that is deferred ends it between batches."""
+        from job.training.loop import explained_memory
+
+        result = np.empty(len(reviews), np.float32)
+        # Our loops are compiled for the shapes of training.
+        size = self.task.values.batch_size if self.kernel == "xla" else _EVALUATION_BATCH
+        order = batches.evaluation_order(reviews.lengths, size)
+        for places, batch in zip(order, reviews.batches(order), strict=True):
+            with explained_memory("×".join(map(str, batch.tokens.shape))):
+                result[places] = self.forward.predict(batch.tokens)
+            signals.raise_pending()
+        return result
+
+    def gradient_norms(self) -> list[GradientNorm]:
+        """How far back the network, when it is trained, still feels a token: at growing distances from the end.
+
+        A norm is that of the logit's gradient by the token's embedding, the mean over validation reviews.
+        """
+        size, validation = self.task.values.batch_size, self.parts.validation
+        chosen = np.arange(len(validation))[: _GRADIENT_BATCHES * size]
+        order = batches.evaluation_order(validation.lengths[chosen], size)
+        sums: dict[int, list[float]] = {}
+        for batch in validation.batches(order):
+            lengths = np.count_nonzero(batch.tokens, axis=1)
+            norms = self.forward.token_gradients(batch.tokens)
+            for back in (each for each in _BACK if each < lengths.min()):
+                sums.setdefault(back, []).extend(norms[np.arange(len(lengths)), lengths - 1 - back].tolist())
+        return [
+            GradientNorm(back=back, norm=float(np.mean(norms))) for back, norms in sums.items() if len(norms) == len(chosen)
+        ]
+
+
+class Runner:
+    """Takes a trial to its end, from the last snapshot if there is one.
 
     Args:
-        device: The `device` entry of metrics.json.
-        place: Names the device and the software: what a continued training must share to be bit-identical.
-        kernel: What runs the recurrence.
-        name: Of the training, for people; by default the architecture's.
-        traces_gradients: Whether `gradient_norms` is measured at the end.
+        look: Is told what for, before the test reviews are used.
     """
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        seed: int,
-        values: Hyperparameters,
-        corpus: Corpus,
-        device: dict[str, Any],
-        place: str,
-        kernel: str,
-        name: str | None = None,
-        traces_gradients: bool = False,
-    ) -> None:
-        from job.network import forward as models
-
-        self._architecture, self._seed, self._values, self._corpus = architecture, seed, values, corpus
-        self._device, self._place, self._kernel = device, place, kernel
-        self._name, self._traces_gradients = name or str(architecture), traces_gradients
-        self._train, self._validation, self._test = parts(corpus, values)
-        # The tutorial's network takes every review at one fixed length.
-        self._length = None if values.embedding_size else values.max_tokens
-        self._network = build_network(architecture, values, seed, corpus)
-        self._logits_of = models.make_predict(self._network, values, kernel)
+    def __init__(self, trial: Trial, checkpoints: Checkpoints, display: Display, look: Callable[[str], None]) -> None:
+        self._trial, self._checkpoints, self._display, self._look = trial, checkpoints, display, look
+        # Names the device and the software: what a continued training must share to be bit-identical.
+        self._place = provenance.place(trial.device, trial.kernel)
         self._continued: list[str] = []
 
-    def run(self, checkpoints: Checkpoints, reporter: Reporter, look: Callable[[str], None]) -> Result:
-        """Trains, from the last snapshot if there is one, and scores; the test reviews are used once, at the end.
-
-        Args:
-            look: Is told what for, before the test reviews are looked at.
+    def run(self) -> TrialResult:
+        """Trains and scores; the test reviews are used once, at the end.
 
         Raises:
             Interrupted: A signal came; what was reached is in a snapshot.
             DeviceMemoryError, OutputError, InputOutputError: As the parts raise them.
         """
-        training = self._prepare(checkpoints, reporter)
-
-        def save() -> None:
-            state = training.state()
-            values = {"position": state.position, "place": self._place, "continued": self._continued}
-            step = (training.position.epoch - 1) * training.steps + training.position.step
-            checkpoints.save(step, Snapshot(values, state.arrays))
-
-        def on_step(position: Any) -> None:
-            reporter.step(position, training.steps)
-            if time.monotonic() - checkpoints.saved_at > max(_CHECKPOINT_SECONDS, _LEAST_RATIO * checkpoints.last_seconds):
-                save()
-            signals.raise_pending()
-
-        def on_epoch(epoch: Any) -> None:
-            save()
-            reporter.epoch(epoch)
-
+        task = self._trial.task
+        self._display.start(task.name, task.seed, task.values.epochs)
+        self._take_up()
         try:
             with signals.deferred():
-                training.run(on_step, on_epoch)
+                self._trial.loop.run(self._on_step, self._on_epoch)
         except signals.Interrupted:
-            save()
+            self._save()
             raise
-        result = self._score(training.position, training.steps, reporter, look)
-        training.release()
+        result = self._score()
+        self._trial.loop.release()
         return result
 
-    def _prepare(self, checkpoints: Checkpoints, reporter: Reporter) -> Any:
-        from job.network import forward as models
-        from job.training import loop as training
-        from job.training import optimizer as optimizers
+    def _on_step(self, position: "Position") -> None:
+        self._display.step(position, self._trial.loop.steps)
+        since = time.monotonic() - self._checkpoints.saved_at
+        if since > max(_CHECKPOINT_SECONDS, _LEAST_RATIO * self._checkpoints.last_seconds):
+            self._save()
+        signals.raise_pending()
 
-        values = self._values
-        feed = self._feed()
+    def _on_epoch(self, epoch: Epoch) -> None:
+        self._save()
+        self._display.epoch(epoch)
 
-        def validate() -> tuple[float, float]:
-            return evaluation.losses(self._corpus.labels[self._validation], self._predict(self._validation))
+    def _save(self) -> None:
+        loop = self._trial.loop
+        state = loop.state()
+        values = {"position": state.position, "place": self._place, "continued": self._continued}
+        step = (loop.position.epoch - 1) * loop.steps + loop.position.step
+        self._checkpoints.save(step, Snapshot(values, state.arrays))
 
-        made = training.Training(
-            self._network,
-            partial(models.forward, self._network, values, self._kernel),
-            optimizers.optimizer(values, feed.steps * values.epochs),
-            values,
-            self._seed,
-            feed,
-            validate if len(self._validation) else None,
-        )
-        snapshot = checkpoints.load()
-        reporter.start(self._name, self._seed, values.epochs)
-        if snapshot is not None:
-            made.restore(training.State(snapshot.values["position"], snapshot.arrays))
-            self._continued = list(snapshot.values["continued"])
-            where = f"epoch {made.position.epoch} after step {made.position.step} of {made.steps}"
-            if made.position.ended:
-                where = "its evaluation"
-            reporter.message(f"{self._name} seed {self._seed}: continued at {where}")
-            if snapshot.values["place"] != self._place:
-                change = f"at {where} from {snapshot.values['place']} to {self._place}"
-                self._continued.append(change)
-                reporter.message(
-                    f"warning: going on {change}: the result will not be the same to the bit; metrics.json records it"
-                )
-        return made
+    def _take_up(self) -> None:
+        from job.training.loop import State
 
-    def _feed(self) -> Any:
-        from job.training import feed
+        snapshot, loop, task = self._checkpoints.load(), self._trial.loop, self._trial.task
+        if snapshot is None:
+            return
+        loop.restore(State(snapshot.values["position"], snapshot.arrays))
+        self._continued = TypeAdapter(list[str]).validate_python(snapshot.values["continued"])
+        where = f"epoch {loop.position.epoch} after step {loop.position.step} of {loop.steps}"
+        if loop.position.ended:
+            where = "its evaluation"
+        log.info(f"{task.name} seed {task.seed}: continued at {where}")
+        if snapshot.values["place"] != self._place:
+            change = f"at {where} from {snapshot.values['place']} to {self._place}"
+            self._continued.append(change)
+            log.warning(f"going on {change}: the result will not be the same to the bit; metrics.json records it")
 
-        values, corpus = self._values, self._corpus
-        lengths = np.minimum(corpus.lengths[self._train], values.max_tokens)
-        steps = -(-len(self._train) // values.batch_size)
-
-        def order(epoch: int) -> list[NDArray[np.int64]]:
-            return batches.training_order(lengths, values.batch_size, values.length_pool, self._seed, epoch)
-
-        def assembled(epoch: int, done: int) -> Iterable[batches.Batch]:
-            chosen = order(epoch)[done:]
-            return batches.batches(corpus, self._train, chosen, values.vocabulary_size, values.max_tokens, self._length)
-
-        room = (self._device["memory_bytes"] or 0) * _RESIDENT_SHARE
-        if self._length is None and 4 * lengths.sum() < room:
-            tokens = batches.flat(corpus, self._train, values.vocabulary_size, values.max_tokens)
-            return feed.DeviceFeed(tokens, lengths, corpus.labels[self._train].astype(np.float32), order, steps)
-        return feed.HostFeed(steps, assembled)
-
-    def _predict(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Logits <float32>[reviews] of the reviews at these places. A signal that is deferred ends it between batches."""
-        from job.training.loop import explained_memory
-
-        result = np.empty(len(indices), np.float32)
-        values = self._values
-        # Our loops are compiled for the shapes of training.
-        size = values.batch_size if self._kernel == "xla" else _EVALUATION_BATCH
-        order = batches.evaluation_order(np.minimum(self._corpus.lengths[indices], values.max_tokens), size)
-        assembled = batches.batches(self._corpus, indices, order, values.vocabulary_size, values.max_tokens, self._length)
-        for places, batch in zip(order, assembled, strict=True):
-            with explained_memory("×".join(map(str, batch.tokens.shape))):
-                result[places] = self._logits_of(batch.tokens)
-            signals.raise_pending()
-        return result
-
-    def _score(self, position: Any, steps: int, reporter: Reporter, look: Callable[[str], None]) -> Result:
-        history = [{"seed": self._seed} | asdict(epoch) for epoch in position.history]
-        logits = {"train": self._train, "validation": self._validation, "test": self._test}
-        scores: dict[str, Any] = dict.fromkeys(logits)
-        probabilities = np.empty(0, np.float32)
-        diverged, calibration = position.diverged, None
-        if not diverged:
-            for name, indices in logits.items():
-                if name == "test":
-                    look(f"scores of {self._name}, seed {self._seed}")
-                predicted = self._predict(indices)
-                if not np.isfinite(predicted).all():
-                    diverged = f"a prediction for the {name} reviews was not a number after the last epoch, seed {self._seed}"
-                    break
-                if len(indices):
-                    scores[name] = evaluation.scores(self._corpus.labels[indices], predicted)
-            else:
-                probabilities = evaluation.probabilities(predicted)
-                calibration = evaluation.calibration(self._corpus.labels[self._test], probabilities)
+    def _score(self) -> TrialResult:
+        trial, position = self._trial, self._trial.loop.position
+        parts = {"train": trial.parts.train, "validation": trial.parts.validation, "test": trial.parts.test}
+        found: dict[str, scores.Scores] = {}
+        probabilities, diverged = np.empty(0, np.float32), position.diverged
+        for name, reviews in parts.items() if not diverged else ():
+            if name == "test":
+                self._look(f"scores of {trial.task.name}, seed {trial.task.seed}")
+            logits = trial.predict(reviews)
+            if not np.isfinite(logits).all():
+                diverged = f"a prediction for the {name} reviews was not a number after the last epoch, seed {trial.task.seed}"
+                break
+            if len(reviews):
+                found[name] = scores.score(reviews.labels, logits)
+            if name == "test":
+                probabilities = scores.probabilities(logits)
         if diverged:
-            reporter.message(f"warning: {self._name}: {diverged}; the other runs go on")
-            scores = dict.fromkeys(scores)
-        last = position.history[-1] if position.history else None
-        seconds = sum(epoch.seconds for epoch in position.history)
-        tokens = sum(epoch.seconds * epoch.tokens_per_second for epoch in position.history)
-        record = {
-            "seed": self._seed,
-            "status": "diverged" if diverged else "finished",
-            "diverged": diverged,
-            "epochs": len(position.history),
-            "steps": len(position.history) * steps,
-            "best_epoch": position.best_epoch,
-            "parameters": int(self._network.count_params()),
-            "device": self._device["type"],
-            "kernel": self._kernel,
-            "continued": self._continued,
-            **scores,
-            "calibration": calibration,
-            "last_epoch": {"loss": last.loss, "accuracy": last.accuracy} if last else None,
-            "train_reviews": len(self._train),
-            "validation_reviews": len(self._validation),
-            "test_reviews": len(self._test),
-            "seconds": seconds,
-            "tokens_per_second": tokens / seconds if seconds else 0.0,
-        }
-        if self._traces_gradients:
-            record["gradient_norms"] = None if diverged else self._gradient_norms()
-        return Result(record, history, probabilities, None if diverged else self._network.get_weights())
+            log.warning(f"{trial.task.name}: {diverged}; the other runs go on")
+            found = {}
+        history = [HistoryRow(seed=trial.task.seed, epoch=epoch) for epoch in position.history]
+        record = self._record(diverged, found, probabilities)
+        if diverged:
+            return TrialResult(record, history, probabilities, None)
+        norms = trial.gradient_norms() if trial.task.traces_gradients else None
+        return TrialResult(record, history, probabilities, trial.network.get_weights(), norms)
 
-    def _gradient_norms(self) -> list[dict[str, float]]:
-        """How far back the trained network still feels a token: at growing distances from the end, `back`, `norm`.
-
-        A norm is that of the logit's gradient by the token's embedding, the mean over validation reviews.
-        """
-        from job.network import forward as models
-
-        values, size = self._values, self._values.batch_size
-        chosen = self._validation[: _GRADIENT_BATCHES * size]
-        norms_of = models.make_token_gradients(self._network, values, self._kernel)
-        order = batches.evaluation_order(self._corpus.lengths[chosen], size)
-        sums: dict[int, list[float]] = {}
-        for batch in batches.batches(self._corpus, chosen, order, values.vocabulary_size, values.max_tokens):
-            lengths = np.count_nonzero(batch.tokens, axis=1)
-            norms = norms_of(batch.tokens)
-            for back in (each for each in _BACK if each < lengths.min()):
-                sums.setdefault(back, []).extend(norms[np.arange(len(lengths)), lengths - 1 - back].tolist())
-        return [{"back": back, "norm": float(np.mean(each))} for back, each in sums.items() if len(each) == len(chosen)]
+    def _record(self, diverged: str | None, found: dict[str, scores.Scores], probabilities: NDArray[np.float32]) -> TrialRecord:
+        trial, position = self._trial, self._trial.loop.position
+        history, parts = position.history, trial.parts
+        seconds = sum(epoch.seconds for epoch in history)
+        tokens = sum(epoch.seconds * epoch.tokens_per_second for epoch in history)
+        return TrialRecord(
+            seed=trial.task.seed,
+            status="diverged" if diverged else "finished",
+            diverged=diverged,
+            epochs=len(history),
+            steps=len(history) * trial.loop.steps,
+            best_epoch=position.best_epoch,
+            parameters=int(trial.network.count_params()),
+            device=trial.device.type,
+            kernel=trial.kernel,
+            continued=self._continued,
+            train=found.get("train"),
+            validation=found.get("validation"),
+            test=found.get("test"),
+            calibration=None if diverged else scores.calibration(parts.test.labels, probabilities),
+            last_epoch=LossAndAccuracy(loss=history[-1].loss, accuracy=history[-1].accuracy) if history else None,
+            train_reviews=len(parts.train),
+            validation_reviews=len(parts.validation),
+            test_reviews=len(parts.test),
+            seconds=seconds,
+            tokens_per_second=tokens / seconds if seconds else 0.0,
+        )

@@ -1,0 +1,183 @@
+"""What commands print on standard output: tables for people, JSON for programs."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from job.records.metrics import Metrics
+from job.records.trials import ArchitectureRecord, Summary
+
+if TYPE_CHECKING:
+    from job.analysis.scores import ScoresWithIntervals
+    from job.commands.data import Inspection
+    from job.commands.evaluate import Evaluation
+    from job.records.memory import Memory
+    from job.records.reproduction import Reproduction
+
+
+def print_json(value: Any) -> None:
+    """An object, indented."""
+    print(json.dumps(to_values(value), indent=2))
+
+
+def to_values(value: Any) -> Any:
+    """Records and dataclasses as JSON values."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if is_dataclass(value):
+        return {field.name: to_values(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): to_values(each) for key, each in value.items()}
+    return [to_values(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def summarize(metrics: Metrics) -> str:
+    """A run's test accuracies in a line."""
+    means = {name: entry.summary.test_accuracy.mean for name, entry in metrics.architectures.items()}
+    return ", ".join(
+        f"{name} diverged" if mean is None else f"{name} test accuracy {mean:.4f}" for name, mean in means.items()
+    )
+
+
+def print_summary(metrics: Metrics, folder: Path) -> None:
+    """The closing tables of a run."""
+    console = _console()
+    console.print(_results(metrics))
+    if metrics.dependency:
+        console.print(_distances(metrics.dependency))
+    console.print(metrics.verdict, highlight=False)
+    if metrics.reproduction:
+        console.print(_reproduction(metrics.reproduction))
+        console.print(metrics.reproduction.sentence, highlight=False)
+    console.print(f"Results: {folder}", highlight=False, soft_wrap=True)
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=110)
+
+
+def _results(metrics: Metrics) -> Table:
+    table = Table("network", "seeds", "test accuracy", "test loss", "AUC", "s a seed", "tokens/s")
+    for name, entry in metrics.architectures.items():
+        table.add_row(name, *_cells(entry))
+    test = metrics.baseline.test
+    scores = (f"{test.accuracy:.4f}", f"{test.loss:.4f}", "–" if test.auc is None else f"{test.auc:.4f}")
+    table.add_row("baseline", "–", *scores, f"{metrics.baseline.seconds:.1f}", "–")
+    return table
+
+
+def _cells(entry: ArchitectureRecord) -> list[str]:
+    finished = [run for run in entry.runs if run.status == "finished"]
+    lost = len(entry.runs) - len(finished)
+    seeds = f"{len(finished)}" + (f" ({lost} diverged)" if lost else "")
+    tests = [run.test for run in finished if run.test]
+    if not finished:
+        return [seeds, "–", "–", "–", "–", "–"]
+    return [
+        seeds,
+        _with_spread(entry.summary.test_accuracy, "{:.4f}"),
+        _mean((test.loss for test in tests), "{:.4f}"),
+        _mean((test.auc for test in tests), "{:.4f}"),
+        _mean((run.seconds for run in finished), "{:.1f}"),
+        _mean((run.tokens_per_second for run in finished), "{:,.0f}"),
+    ]
+
+
+def _mean(values: Iterable[float | None], shown: str) -> str:
+    known = [value for value in values if value is not None]
+    return shown.format(sum(known) / len(known)) if known else "–"
+
+
+def _with_spread(summary: Summary, shown: str) -> str:
+    if summary.mean is None:
+        return "–"
+    return shown.format(summary.mean) + (f" ± {shown.format(summary.sd)}" if summary.sd is not None else "")
+
+
+def _distances(memory: "Memory") -> Table:
+    table = Table("network", "trained", *map(str, memory.distances), title="test accuracy by distance")
+    for network in memory.networks:
+        means = [point.test_accuracy.mean for point in network.points]
+        cells = ["–" if mean is None else f"{mean:.3f}" for mean in means]
+        table.add_row(network.architecture, network.remedy or "plain", *cells)
+    table.add_row("bag of words", "–", *(f"{bag.accuracy:.3f}" for bag in memory.bag_of_words))
+    return table
+
+
+def _reproduction(reproduction: "Reproduction") -> Table:
+    table = Table("network", "figure", "published", "measured (mean ± sd)")
+    for name in ("rnn", "lstm"):
+        network = getattr(reproduction, name)
+        for part in ("train", "test") if network else ():
+            for key in ("loss", "accuracy"):
+                published = getattr(getattr(network.published, part), key)
+                measured = getattr(getattr(network.measured, part), key)
+                table.add_row(name, f"{part} {key}", f"{published:.4f}", _with_spread(measured, "{:.4f}"))
+    return table
+
+
+def print_evaluation(found: "Evaluation") -> None:
+    """What `evaluate` found."""
+    console = _console()
+    part = "its own test part" if found.part == "test" else "all of it"
+    console.print(f"{found.data}, {part}: {found.reviews:,} reviews", highlight=False)
+    if found.trained_on:
+        console.print(
+            f"warning: {found.trained_on:,} of them were in the run's training or validation data, word for word",
+            highlight=False,
+        )
+    table = Table("network", "reviews", "accuracy", "AUC", "loss", "F1", "Brier score", title="with 95 % intervals")
+    for name, model in found.models.items():
+        for what, scored in ((str(name), model.all), (f"{name}, new texts", model.not_trained_on)):
+            if scored:
+                cells = [_with_interval(scored, key) for key in ("accuracy", "auc", "loss", "f1", "brier")]
+                table.add_row(what, f"{scored.reviews:,}", *cells)
+    console.print(table)
+    if found.verdict:
+        console.print(found.verdict, highlight=False)
+
+
+def evaluation_values(found: "Evaluation") -> dict[str, Any]:
+    """What `evaluate --json` prints."""
+    values = to_values(found)
+    said = values.pop("verdict")
+    if values["comparison"] is not None:
+        values["comparison"]["verdict"] = said
+    return dict(values)
+
+
+def _with_interval(scored: "ScoresWithIntervals", key: str) -> str:
+    value, interval = getattr(scored.scores, key), scored.ci95[key]
+    if value is None:
+        return "–"
+    return f"{value:.4f}" + (f"\n{interval[0]:.4f} to {interval[1]:.4f}" if interval else "")
+
+
+def print_check(values: dict[str, Any]) -> None:
+    """What `check` found."""
+    for key, value in values.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        if isinstance(value, dict):
+            shown = ", ".join(
+                f"{name} {', '.join(each) if isinstance(each, list) else each}" for name, each in value.items() if each
+            )
+        print(f"{key.replace('_', ' ')}: {'–' if shown in (None, '') else shown}")
+
+
+def print_inspection(report: "Inspection") -> None:
+    """What `data inspect` found."""
+    for key, value in asdict(report).items():
+        if key == "faults":
+            for fault in value or ["none found"]:
+                print(f"fault: {fault}" if value else "faults: none found")
+        elif isinstance(value, dict):
+            print(f"{key}: " + ", ".join(f"{name.replace('_', ' ')} {each:,}" for name, each in value.items()))
+        else:
+            print(f"{key.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}")
