@@ -1,15 +1,11 @@
-"""The rules of the design that no type checker holds: who imports whom, and what the README promises."""
+"""The rules of the design that no type checker holds: who imports whom, and what is explained."""
 
 import ast
-import re
 from pathlib import Path
 
 import pytest
-import typer.main
 
-from job import cli
 from job.config import Configuration
-from job.errors import JobError
 from job.presets import Hyperparameters
 from tests.conftest import ROOT
 
@@ -197,32 +193,6 @@ def test_only_the_command_line_knows_typer_and_its_variables() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=[module_name(path) for path in MODULES])
 def test_a_file_is_one_thing(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 320
-
-
-def test_every_command_option_variable_and_exit_code_is_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text()
-    group = typer.main.get_command(cli.app)
-    commands = dict(group.commands)  # type: ignore[attr-defined]
-    for name, command in commands.items():
-        for sub, each in getattr(command, "commands", {"": command}).items():
-            assert f"`{name} {sub}".strip() in readme
-            for parameter in each.params:
-                for option in parameter.opts:
-                    if option.startswith("--") and option != "--help":
-                        assert f"`{option}" in readme, option
-    kinds: list[type[JobError]] = [JobError, *JobError.__subclasses__()]
-    for code in {kind.exit_code for kind in kinds} | {0, 2, 143, 130}:
-        assert re.search(rf"^\| {code} ", readme, re.MULTILINE), code
-
-
-def test_the_help_in_the_readme_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
-    from typer.testing import CliRunner
-
-    text = CliRunner(env={"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}).invoke(cli.app, ["--help"]).stdout
-    readme = (ROOT / "README.md").read_text()
-    for line in text.splitlines():
-        words = line.strip(" │╭╮╰╯─")
-        assert words in readme
 
 
 def test_every_setting_is_explained() -> None:

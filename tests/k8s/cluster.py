@@ -225,6 +225,7 @@ class Podman:
 
 
 def readme_actions() -> dict[int, str]:
-    """What the README's table of exit codes promises Kubernetes will do."""
-    rows = re.findall(r"^\| (\d+) \| [^|]+ \| (fail|count|ignore|–)[^|]* \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    """What the table of exit codes in job/README.md promises Kubernetes will do."""
+    text = (ROOT / "job" / "README.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| [^|]+ \| (fail|count|ignore|–)[^|]* \|$", text, re.MULTILINE)
     return {int(code): action for code, action in rows}
