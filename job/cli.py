@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,19 +108,15 @@ def check(
     require_gpu: Annotated[bool, typer.Option("--require-gpu", help="End with 69 where no GPU works.")] = False,
 ) -> None:
     """Is there a GPU, and does it work?"""
-    from job.errors import DeviceError
-    from job.machine import device, environment
+    from job.commands import check as checking
     from job.progress import print_facts
 
-    with environment.prepared(None, None):
-        facts = device.check()
+    found = checking.check()
     if as_json:
-        _print_json(facts)
+        _print_json(found.to_values())
     else:
-        print_facts(facts)
-    broken = facts["works"] is False
-    if broken or (require_gpu and not facts["works"]):
-        raise DeviceError(str(facts["problem"]))
+        print_facts(found.to_values())
+    checking.judge(found, require_gpu)
 
 
 @app.command()
@@ -133,8 +130,8 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Judge texts: one line each, in order, with the probability of being positive and the label."""
+    from job.commands import predict as prediction
     from job.machine import environment
-    from job.network import predictor as prediction
 
     if bool(texts) == (file is not None):
         raise typer.BadParameter("give texts as arguments, or name a file of them with --file (- for standard input)")
@@ -146,8 +143,9 @@ def predict(
         predictor = prediction.load(run, architecture)
         pieces = prediction.pieces(stream, str(file)) if stream else iter([texts or []])
         for answers in prediction.predict(predictor, pieces):
-            for each in answers:
-                sys.stdout.write(json.dumps(each) + "\n" if as_json else f"{each['probability']:.6f}\t{each['label']}\n")
+            for answer in answers:
+                line = json.dumps(asdict(answer)) if as_json else f"{answer.probability:.6f}\t{answer.label}"
+                sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
 
 

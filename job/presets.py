@@ -18,10 +18,6 @@ class Architecture(StrEnum):
     lstm = "lstm"
 
 
-FAST_ACTIVATIONS = {Architecture.rnn: ("tanh", "relu"), Architecture.lstm: ("tanh",)}
-"""What a recurrent layer's activation may be for the fast kernels, ours and cuDNN's."""
-
-
 class PresetName(StrEnum):
     """The recipes of the contract."""
 

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from job.analysis import scores as evaluation
 from job.analysis.comparison import Answers, compare, verdict
+from job.commands.predict import load_all
 from job.config import DataSource
 from job.data import corpus as corpora
 from job.data.corpus import Corpus
 from job.data.tokens import FIRST_WORD_ID
-from job.network import predictor as prediction
+from job.network.predictor import Predictor
 from job.output.folder import Output
 from job.presets import UNKNOWN, Architecture
 
@@ -33,7 +34,7 @@ def assess(folder: Path, source: DataSource) -> dict[str, Any]:
     corpus = corpora.load(source, for_scoring=True)
     part = "test" if corpus.own_test_part and len(corpus.part("test")) else "all"
     indices = corpus.part("test") if part == "test" else np.arange(len(corpus.labels))
-    predictors = prediction.load_all(folder)
+    predictors = load_all(folder)
     seen = np.isin(corpus.hashes[indices], Output(folder).read_training_hashes())
     labels = corpus.labels[indices]
     models: dict[str, Any] = {}
@@ -61,7 +62,7 @@ def assess(folder: Path, source: DataSource) -> dict[str, Any]:
     }
 
 
-def _predict(predictor: prediction.Predictor, corpus: Corpus, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+def _predict(predictor: Predictor, corpus: Corpus, indices: NDArray[np.int64]) -> NDArray[np.float32]:
     """Probabilities <float32>[reviews] by a model whose vocabulary is another one than the corpus's."""
     table = np.arange(FIRST_WORD_ID + len(corpus.words), dtype=np.int32)
     table[FIRST_WORD_ID:] = [predictor.ids.get(word, UNKNOWN) for word in corpus.words]

@@ -18,16 +18,19 @@ from job.data.corpus import Corpus, load
 from job.errors import DeviceError
 from job.machine import device as devices
 from job.machine import environment, provenance
+from job.network import kernel
 from job.network.predictor import Predictor
 from job.output.folder import TRAINING_HASHES, VOCABULARY, WORD_INDEX, Output, Result, Saver, to_npy
 from job.output.metrics import BASELINE, Results, best_seed, compile_metrics, finished, predictions, require_finished
 from job.presets import Architecture, Hyperparameters, PresetName
 from job.progress import Reporter
+from job.records.base import Kernel
+from job.records.metrics import DeviceRecord
 from job.report import examples
 from job.report import page as report
 from job.training import baseline as linear
 from job.training import distances
-from job.training.trial import Trial, build_network, parts
+from job.training.trial import Trial, parts
 
 # Reviews that the exported models are asked, and texts that are none.
 _VERIFIED = 40
@@ -108,14 +111,14 @@ def _train_all(
     if fresh and there is None:
         output.discard()
     device = devices.select(configuration.device, configuration.require_fast_kernel)
-    kernels = {name: devices.kernel(device, name, values) for name, values in configuration.hyperparameters.items()}
-    slow = [str(name) for name, kernel in kernels.items() if kernel == "while_loop"]
-    why = "; ".join(f"{name}: {device['slow_kernels'].get(name, 'the fast ones know only tanh and tokens')}" for name in slow)
+    kernels = {name: kernel.choose(device, name, values) for name, values in configuration.hyperparameters.items()}
+    slow = kernel.explain_slow(device, configuration.hyperparameters)
+    why = "; ".join(f"{name}: {reason}" for name, reason in slow.items())
     if configuration.require_fast_kernel and slow:
         raise DeviceError(
-            f"--require-fast-kernel: {' and '.join(slow)} would run in TensorFlow's loop over time steps on this {device['type']} ({why}); leave the option out to train so"
+            f"--require-fast-kernel: {' and '.join(slow)} would run in TensorFlow's loop over time steps on this {device.type} ({why}); leave the option out to train so"
         )
-    if device["type"] == "gpu" and slow:
+    if device.type == "gpu" and slow:
         reporter.message(f"warning: {' and '.join(slow)} runs in TensorFlow's slow loop over time steps ({why})")
     versions = provenance.versions()
     looks = [] if fresh else list((output.read_json("run.json") or {}).get("test_set_looks", []))
@@ -125,7 +128,7 @@ def _train_all(
         "identity": identity,
         "fingerprint": fingerprint(identity),
         "configuration": plan(configuration),
-        "device": device,
+        "device": device.to_values(),
         "versions": versions,
         "source_revision": provenance.revision(),
         "seeds": configuration.seeds,
@@ -141,7 +144,7 @@ def _train_all(
         output.write_run(run)
 
     software = f"TensorFlow {versions['tensorflow']}, sentiment-job {job.__version__}"
-    place = f"{device['type']} ({device['name']}, {device['cores']} cores, {software})"
+    place = f"{device.type} ({device.name}, {device.cores} cores, {software})"
     trainer = _Trainer(output, device, place, reporter, look)
     results: Results = {name: {} for name in configuration.hyperparameters if name in dict(wanted)}
     baseline = output.load_result(BASELINE, 0, reporter.message)
@@ -189,7 +192,7 @@ class _Trainer:
     """Does single trainings: each is taken up where it was left, and kept when it is finished."""
 
     def __init__(
-        self, output: Output, device: dict[str, Any], place: str, reporter: Reporter, look: Callable[[str], None]
+        self, output: Output, device: DeviceRecord, place: str, reporter: Reporter, look: Callable[[str], None]
     ) -> None:
         self._output, self._device, self._place, self._reporter, self._look = output, device, place, reporter, look
         self._saved, self._spent, self._trained = 0, 0.0, 0.0
@@ -209,10 +212,10 @@ class _Trainer:
         kept = self._output.load_result(key, seed, self._reporter.message)
         if kept is not None:
             return kept
-        kernel = devices.kernel(self._device, architecture, values)
-        place = f"{self._place} by {kernel}"
+        chosen = kernel.choose(self._device, architecture, values)
+        place = f"{self._place} by {chosen}"
         checkpoints = self._output.checkpoints(key, seed, self._reporter.message)
-        trial = Trial(architecture, seed, values, corpus, self._device, place, kernel, name, traces_gradients)
+        trial = Trial(architecture, seed, values, corpus, self._device, place, chosen, name, traces_gradients)
         kept = prune(trial.run(checkpoints, self._reporter, self._look))
         self._output.save_result(key, seed, kept)
         checkpoints.clear()
@@ -259,7 +262,7 @@ def _finish(
     run: dict[str, Any],
     results: Results,
     baseline: Result,
-    kernels: dict[Architecture, str],
+    kernels: dict[Architecture, Kernel],
     reporter: Reporter,
 ) -> dict[str, Any]:
     # A shard may hold nothing but diverged runs; whether an architecture is lost, the merging tells.
@@ -272,13 +275,15 @@ def _finish(
         # Without weights here, the best seed's are those of the model that the finished run left.
         if best is not None and runs[best].weights is not None:
             from job.network import export
+            from job.network.build import build_for
+            from job.network.forward import Forward
 
             hyper = configuration.hyperparameters[name]
-            network = build_network(name, hyper, best, corpus)
+            network = build_for(name, hyper, best, corpus)
             network.set_weights(runs[best].weights)
             savers[f"{name}/model.keras"] = network.save
             savers[f"{name}/saved_model"] = partial(export.save, network, hyper, corpus.words)
-            predictors[name] = Predictor(name, network, hyper, kernels[name], corpus.words)
+            predictors[name] = Predictor(name, Forward(network, hyper, kernels[name]), corpus.words)
     values = next(iter(configuration.hyperparameters.values()))
     places = parts(corpus, values)
     data = {

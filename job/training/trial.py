@@ -3,14 +3,13 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from job.analysis import scores as evaluation
-from job.data import batches, ngrams
+from job.data import batches
 from job.data.corpus import Corpus
 from job.errors import DataError
 from job.machine import signals
@@ -18,6 +17,8 @@ from job.output.checkpoints import Checkpoints, Snapshot
 from job.output.folder import Result
 from job.presets import Architecture, Hyperparameters
 from job.progress import Reporter
+from job.records.base import Kernel
+from job.records.metrics import DeviceRecord
 
 _EVALUATION_BATCH = 256
 # A snapshot at each epoch's end, and when this many seconds have passed since the last one; where a disk is so slow
@@ -49,25 +50,10 @@ def parts(corpus: Corpus, values: Hyperparameters) -> tuple[NDArray[np.int64], N
     return train, validation, corpus.part("test")
 
 
-def build_network(architecture: Architecture, values: Hyperparameters, seed: int, corpus: Corpus) -> Any:
-    """The network of `models.build` for this corpus's bigrams, with the embeddings' start that `ratio_scale` asks for."""
-    from job.network import forward as models
-
-    share, size = values.validation_share, values.vocabulary_size
-    pairs = ngrams.frequent_bigrams(corpus, share, size, values.bigrams)
-    network = models.build(architecture, values, seed, pairs)
-    if values.ratio_scale:
-        train, _ = corpus.split_validation(share)
-        ratios = ngrams.log_count_ratios(corpus, train, size, pairs)
-        models.add_to_embeddings(network, values.ratio_scale * ratios[:size], values.ratio_scale * ratios[size:])
-    return network
-
-
 class Trial:
     """The training and scoring of one architecture with one seed.
 
     Args:
-        device: The `device` entry of metrics.json.
         place: Names the device and the software: what a continued training must share to be bit-identical.
         kernel: What runs the recurrence.
         name: Of the training, for people; by default the architecture's.
@@ -80,13 +66,14 @@ class Trial:
         seed: int,
         values: Hyperparameters,
         corpus: Corpus,
-        device: dict[str, Any],
+        device: DeviceRecord,
         place: str,
-        kernel: str,
+        kernel: Kernel,
         name: str | None = None,
         traces_gradients: bool = False,
     ) -> None:
-        from job.network import forward as models
+        from job.network.build import build_for
+        from job.network.forward import Forward
 
         self._architecture, self._seed, self._values, self._corpus = architecture, seed, values, corpus
         self._device, self._place, self._kernel = device, place, kernel
@@ -94,8 +81,8 @@ class Trial:
         self._train, self._validation, self._test = parts(corpus, values)
         # The tutorial's network takes every review at one fixed length.
         self._length = None if values.embedding_size else values.max_tokens
-        self._network = build_network(architecture, values, seed, corpus)
-        self._logits_of = models.make_predict(self._network, values, kernel)
+        self._network = build_for(architecture, values, seed, corpus)
+        self._forward = Forward(self._network, values, kernel)
         self._continued: list[str] = []
 
     def run(self, checkpoints: Checkpoints, reporter: Reporter, look: Callable[[str], None]) -> Result:
@@ -137,7 +124,6 @@ class Trial:
         return result
 
     def _prepare(self, checkpoints: Checkpoints, reporter: Reporter) -> Any:
-        from job.network import forward as models
         from job.training import loop as training
         from job.training import optimizer as optimizers
 
@@ -149,7 +135,7 @@ class Trial:
 
         made = training.Training(
             self._network,
-            partial(models.forward, self._network, values, self._kernel),
+            self._forward.logits,
             optimizers.optimizer(values, feed.steps * values.epochs),
             values,
             self._seed,
@@ -187,7 +173,7 @@ class Trial:
             chosen = order(epoch)[done:]
             return batches.batches(corpus, self._train, chosen, values.vocabulary_size, values.max_tokens, self._length)
 
-        room = (self._device["memory_bytes"] or 0) * _RESIDENT_SHARE
+        room = (self._device.memory_bytes or 0) * _RESIDENT_SHARE
         if self._length is None and 4 * lengths.sum() < room:
             tokens = batches.flat(corpus, self._train, values.vocabulary_size, values.max_tokens)
             return feed.DeviceFeed(tokens, lengths, corpus.labels[self._train].astype(np.float32), order, steps)
@@ -205,7 +191,7 @@ class Trial:
         assembled = batches.batches(self._corpus, indices, order, values.vocabulary_size, values.max_tokens, self._length)
         for places, batch in zip(order, assembled, strict=True):
             with explained_memory("×".join(map(str, batch.tokens.shape))):
-                result[places] = self._logits_of(batch.tokens)
+                result[places] = self._forward.predict(batch.tokens)
             signals.raise_pending()
         return result
 
@@ -242,7 +228,7 @@ class Trial:
             "steps": len(position.history) * steps,
             "best_epoch": position.best_epoch,
             "parameters": int(self._network.count_params()),
-            "device": self._device["type"],
+            "device": self._device.type,
             "kernel": self._kernel,
             "continued": self._continued,
             **scores,
@@ -263,16 +249,13 @@ class Trial:
 
         A norm is that of the logit's gradient by the token's embedding, the mean over validation reviews.
         """
-        from job.network import forward as models
-
         values, size = self._values, self._values.batch_size
         chosen = self._validation[: _GRADIENT_BATCHES * size]
-        norms_of = models.make_token_gradients(self._network, values, self._kernel)
         order = batches.evaluation_order(self._corpus.lengths[chosen], size)
         sums: dict[int, list[float]] = {}
         for batch in batches.batches(self._corpus, chosen, order, values.vocabulary_size, values.max_tokens):
             lengths = np.count_nonzero(batch.tokens, axis=1)
-            norms = norms_of(batch.tokens)
+            norms = self._forward.token_gradients(batch.tokens)
             for back in (each for each in _BACK if each < lengths.min()):
                 sums.setdefault(back, []).extend(norms[np.arange(len(lengths)), lengths - 1 - back].tolist())
         return [{"back": back, "norm": float(np.mean(each))} for back, each in sums.items() if len(each) == len(chosen)]
