@@ -24,10 +24,6 @@ class Architecture(StrEnum):
         return {"rnn": "SimpleRNN", "lstm": "LSTM"}[self.value]
 
 
-FAST_ACTIVATIONS = {Architecture.rnn: ("tanh", "relu"), Architecture.lstm: ("tanh",)}
-"""What a recurrent layer's activation may be for the fast kernels, ours and cuDNN's."""
-
-
 class PresetName(StrEnum):
     """The recipes of the contract."""
 

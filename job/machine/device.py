@@ -1,7 +1,7 @@
 """What the job runs on, and whether it works. Facts are collected first, then judged, so that the judgement can be tested."""
 
 import ctypes
-import json
+import logging
 import os
 import platform
 import subprocess
@@ -10,10 +10,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from job.config import DeviceChoice
 from job.errors import DeviceError
 from job.machine.noise import without_noise
-from job.presets import FAST_ACTIVATIONS, Architecture, Hyperparameters
+from job.records.base import Record
+from job.records.metrics import DeviceRecord
+
+log = logging.getLogger(__name__)
 
 # What TensorFlow 2.21 opens by these names; the driver's own libcuda comes first.
 LIBRARIES = (
@@ -45,6 +50,53 @@ class Facts:
     compute_capabilities: list[str] = field(default_factory=list)
     memory_bytes: list[int] = field(default_factory=list)
     missing_libraries: list[str] = field(default_factory=list)
+
+
+class Probe(Record):
+    """What job/network/probe.py tells of a GPU. What it did not get to is not set."""
+
+    works: bool
+    error: str | None = None
+    """Why it does not work."""
+    largest_difference: float | None = None
+    """Between its results and the CPU's."""
+    slow_kernels: dict[str, str] = Field(default_factory=dict)
+    """By architecture, why its fast kernel cannot be used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """What TensorFlow was built for."""
+
+    cuda: str | None
+    cudnn: str | None
+    compute_capabilities: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Everything that `sentiment-job check` tells."""
+
+    facts: Facts
+    problem: str | None
+    """Why the GPU does not work, or why there is none; None where one works."""
+    probe: Probe | None
+    """None where nothing was tried."""
+    tensorflow: str
+    built_for: Build
+
+    @property
+    def works(self) -> bool | None:
+        """Whether the GPU works; None where no GPU is present."""
+        if not self.facts.present:
+            return None
+        return self.probe is not None and self.probe.works
+
+    def to_values(self) -> dict[str, Any]:
+        """As JSON values."""
+        tried = self.probe.to_values() if self.probe else {}
+        told = {"works": self.works} | asdict(self.facts) | {"problem": self.problem} | tried
+        return told | {"tensorflow": self.tensorflow, "built_for": asdict(self.built_for)}
 
 
 def preload_libraries() -> list[str]:
@@ -127,7 +179,7 @@ def diagnose(facts: Facts) -> str | None:
     return None
 
 
-def probe() -> dict[str, Any]:
+def probe() -> Probe:
     """Runs job/network/probe.py: whether the GPU's results are the CPU's, and which architectures have a fast kernel on it."""
     command = [sys.executable, "-m", "job.network.probe"]
     environment = os.environ | {
@@ -139,13 +191,12 @@ def probe() -> dict[str, Any]:
             command, capture_output=True, text=True, timeout=_PROBE_SECONDS, env=environment, stdin=subprocess.DEVNULL
         )
     except subprocess.TimeoutExpired:
-        return {"works": False, "error": f"the first kernels took more than {_PROBE_SECONDS} s"}
+        return Probe(works=False, error=f"the first kernels took more than {_PROBE_SECONDS} s")
     try:
-        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return Probe.parse(done.stdout.splitlines()[-1].encode())
     except (IndexError, ValueError):
         last = " ".join((done.stderr.strip().splitlines() or ["no message"])[-1].split())[:300]
-        return {"works": False, "error": f"the process that tried it ended with {done.returncode}: {last}"}
-    return result
+        return Probe(works=False, error=f"the process that tried it ended with {done.returncode}: {last}")
 
 
 def _import_tensorflow() -> None:
@@ -181,81 +232,73 @@ def cores() -> int:
     return int(joblib.cpu_count())
 
 
-def select(choice: DeviceChoice, require_fast_kernel: bool) -> dict[str, Any]:
+def select(choice: DeviceChoice, require_fast_kernel: bool) -> DeviceRecord:
     """Decides where to compute, and sets TensorFlow up for it.
-
-    Returns:
-        The `device` entry of metrics.json.
 
     Raises:
         DeviceError: A GPU was required, or is present, and does not work.
     """
-    facts, slow = Facts(present=False) if choice is DeviceChoice.cpu else collect(), {}
+    facts, slow = Facts(present=False), {}
     if choice is not DeviceChoice.cpu:
+        facts = collect()
         problem = diagnose(facts)
         if facts.present and problem is None:
-            result = probe()
-            problem = None if result["works"] else f"the GPU does not work: {result['error']}"
-            slow = result.get("slow_kernels", {})
+            tried = probe()
+            problem = None if tried.works else f"the GPU does not work: {tried.error}"
+            slow = tried.slow_kernels
         if problem and (facts.present or choice is DeviceChoice.gpu):
             raise DeviceError(f"{problem}; --device cpu would train on the CPU")
         if problem and require_fast_kernel:
             raise DeviceError(f"--require-fast-kernel: {problem}")
         if problem:
-            print(f"warning: training on the CPU: {problem}", file=sys.stderr)
+            log.warning(f"training on the CPU: {problem}")
     on_gpu = facts.present
     if not on_gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     else:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     _import_tensorflow()
-    import tensorflow as tf
-
-    build = tf.sysconfig.get_build_info()
-    return {
-        "type": "gpu" if on_gpu else "cpu",
-        "name": facts.names[0] if on_gpu else _processor(),
-        "cores": cores(),
-        "compute_capability": facts.compute_capabilities[0] if on_gpu else None,
-        "memory_bytes": facts.memory_bytes[0] if on_gpu else None,
-        "driver": facts.driver if on_gpu else None,
-        "cuda": build.get("cuda_version") if on_gpu else None,
-        "cudnn": build.get("cudnn_version") if on_gpu else None,
-        "tf32": False,
-        "slow_kernels": slow,
-    }
+    build = _build()
+    return DeviceRecord(
+        type="gpu" if on_gpu else "cpu",
+        name=facts.names[0] if on_gpu else _processor(),
+        cores=cores(),
+        compute_capability=facts.compute_capabilities[0] if on_gpu else None,
+        memory_bytes=facts.memory_bytes[0] if on_gpu else None,
+        driver=facts.driver if on_gpu else None,
+        cuda=build.cuda if on_gpu else None,
+        cudnn=build.cudnn if on_gpu else None,
+        tf32=False,
+        slow_kernels=slow,
+    )
 
 
-def kernel(device: dict[str, Any], architecture: Architecture, values: Hyperparameters) -> str:
-    """What runs the recurrence: `cudnn`, our own loops compiled by `xla`, or `while_loop`, Keras's loop over time steps."""
-    if (
-        values.activation not in FAST_ACTIVATIONS[architecture]
-        or not values.embedding_size
-        or architecture in device["slow_kernels"]
-    ):
-        return "while_loop"
-    return "cudnn" if device["type"] == "gpu" else "xla"
-
-
-def check() -> dict[str, Any]:
-    """Everything that `sentiment-job check` tells, as JSON values. `works` is null where no GPU is present."""
+def check() -> Check:
+    """Collects, judges and, where nothing speaks against it, tries."""
     facts = collect()
     problem = diagnose(facts)
-    result: dict[str, Any] = {"works": None} | asdict(facts) | {"problem": problem}
-    if facts.present:
-        result |= {"works": False} if problem else probe()
-        result["problem"] = problem or result.get("error")
+    tried = probe() if facts.present and problem is None else None
     _import_tensorflow()
     import tensorflow as tf
 
+    return Check(
+        facts=facts,
+        problem=problem or (tried.error if tried else None),
+        probe=tried,
+        tensorflow=tf.__version__,
+        built_for=_build(),
+    )
+
+
+def _build() -> Build:
+    import tensorflow as tf
+
     build = tf.sysconfig.get_build_info()
-    result["tensorflow"] = tf.__version__
-    result["built_for"] = {
-        "cuda": build.get("cuda_version"),
-        "cudnn": build.get("cudnn_version"),
-        "compute_capabilities": build.get("cuda_compute_capabilities", []),
-    }
-    return result
+    return Build(
+        cuda=build.get("cuda_version"),
+        cudnn=build.get("cudnn_version"),
+        compute_capabilities=build.get("cuda_compute_capabilities", []),
+    )
 
 
 def _processor() -> str:

@@ -1,11 +1,21 @@
 """The recurrences on a GPU: cuDNN's, both directions in one call, with the weights of the stock Keras layers."""
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from job.presets import Architecture
 
-Cell = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
-"""A direction's weights: kernel <float32>[features, gates], recurrent kernel <float32>[units, gates], bias <float32>[gates]."""
+
+class Cell(NamedTuple):
+    """A direction's weights."""
+
+    kernel: tf.Tensor
+    """<float32>[features, gates]"""
+    recurrent: tf.Tensor
+    """<float32>[units, gates], the recurrent kernel."""
+    bias: tf.Tensor
+    """<float32>[gates]"""
 
 
 def recur(
@@ -23,14 +33,12 @@ def recur(
     Returns:
         For each cell <float32>[time, batch, units], 0 after a review's end.
     """
-    units = cells[0][1].shape[0]
+    units = cells[0].recurrent.shape[0]
     # cuDNN wants the matrices transposed, direction by direction, the input's before the recurrent ones, then the biases
     # in the same order, of which it adds two. Gates are in Keras's order.
-    gates = cells[0][1].shape[1] // units
-    matrices = [
-        part for kernel, recurrent, _ in cells for each in (kernel, recurrent) for part in tf.split(each, gates, axis=1)
-    ]
-    biases = [part for _, _, bias in cells for part in (bias, tf.zeros_like(bias))]
+    gates = cells[0].recurrent.shape[1] // units
+    matrices = [part for cell in cells for matrix in (cell.kernel, cell.recurrent) for part in tf.split(matrix, gates, axis=1)]
+    biases = [part for cell in cells for part in (cell.bias, tf.zeros_like(cell.bias))]
     flat = [*(tf.reshape(tf.transpose(matrix), [-1]) for matrix in matrices), *biases]
     start = tf.zeros([len(cells), tf.shape(inputs)[1], units])
     states = tf.raw_ops.CudnnRNNV3(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from job.data.tokens import FIRST_WORD_ID, SEPARATORS
 from job.errors import JobError
-from job.network import forward as models
+from job.network.build import as_input
 from job.presets import PAD, START, UNKNOWN, Hyperparameters
 
 _TOLERANCE = 1e-5
@@ -50,7 +50,7 @@ class TextModel(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def serve(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """From <string>[batch], UTF-8, to `probability` <float32>[batch] of being positive."""
-        inputs = models.as_input(self._values, self.encode(text))
+        inputs = as_input(self._values, self.encode(text))
         return {"probability": self._network(inputs, training=False)[:, 0]}
 
     def encode(self, text: tf.Tensor) -> tf.Tensor:

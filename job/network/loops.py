@@ -11,7 +11,7 @@ second thread (TensorFlow 2.21: `EmitYnnSubgraph` pushes to a vector that all ru
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -28,33 +28,40 @@ def buffer_length(length: tf.Tensor, max_tokens: int) -> tf.Tensor:
     return (length + step - 1) // step * step
 
 
-def recur(
-    architecture: Architecture,
-    activation: str,
-    pooled: bool,
-    projected: tf.Tensor,
-    kernel: tf.Tensor,
-    mask: tf.Tensor,
-    length: tf.Tensor,
-    backward: bool,
-) -> tuple[tf.Tensor, ...]:
-    """The states of a recurrence over time, or what is pooled of them within the loop, where they are at hand.
+class Kind(NamedTuple):
+    """What a loop is compiled for."""
+
+    architecture: Architecture
+    activation: str
+    """`tanh`, or of a SimpleRNN `relu`."""
+    pooled: bool
+    """Whether the states are pooled within the loop, where they are at hand, instead of returned."""
+
+
+class Steps(NamedTuple):
+    """The steps of a buffer that a loop does."""
+
+    mask: tf.Tensor
+    """<float32>[time, batch, 1], 1 for tokens and 0 for padding, which is at the end."""
+    length: tf.Tensor
+    """<int32>[], time steps to do; the rest of the buffer stays 0."""
+
+
+def recur(kind: Kind, projected: tf.Tensor, kernel: tf.Tensor, steps: Steps, backward: bool) -> tuple[tf.Tensor, ...]:
+    """The states of a recurrence over time, or what is pooled of them.
 
     Args:
-        activation: `tanh`, or of a SimpleRNN `relu`.
         projected: <float32>[time, batch, gates], the input times its kernel, plus the bias; gates are units, of an LSTM
             four times units.
         kernel: <float32>[units, gates], the recurrent kernel.
-        mask: <float32>[time, batch, 1], 1 for tokens and 0 for padding, which is at the end.
-        length: <int32>[], time steps to do; the rest of the buffer stays 0.
         backward: From the last token to the first.
 
     Returns:
-        <float32>[time, batch, units], 0 after a review's end; the gradient that comes back must be 0 there. If `pooled`,
-        instead each unit's highest state and its states' sum, two of <float32>[batch, units]; highest states that are
+        <float32>[time, batch, units], 0 after a review's end; the gradient that comes back must be 0 there. If `kind.pooled`,
+        each unit's highest state and its states' sum instead, two of <float32>[batch, units]; highest states that are
         equal share their gradient.
     """
-    run, run_gradient = _LOOPS[architecture, activation, pooled]
+    run, run_gradient = _LOOPS[kind]
     direction = tf.constant(backward)
 
     @tf.custom_gradient
@@ -62,21 +69,21 @@ def recur(
         projected: tf.Tensor, kernel: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, ...], Callable[..., tuple[tf.Tensor, tf.Tensor]]]:
         # The gradient is below; a tape that looks on must not derive another one of the loop.
-        states, kept, read = run(tf.stop_gradient(projected), tf.stop_gradient(kernel), mask, length, direction)
+        states, kept, read = run(tf.stop_gradient(projected), tf.stop_gradient(kernel), steps, direction)
 
         def gradient(*upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            if pooled:
+            if kind.pooled:
                 highest, ties, _ = read
                 # A row that only fills a buffer has no highest state.
                 upstream = (highest, upstream[0] / tf.maximum(ties, 1.0), upstream[1])
-            inner = run_gradient(upstream, states, kept, kernel, mask, length, direction)
+            inner = run_gradient(upstream, states, kept, kernel, steps, direction)
             # What came before a step is, backward, the one after it.
             before, after = (states[1:], inner[:-1]) if backward else (states[:-1], inner[1:])
             units, gates = kernel.shape
             product = tf.matmul(tf.reshape(before, [-1, units]), tf.reshape(after, [-1, gates]), transpose_a=True)
             return inner, product
 
-        return (read[0], read[2]) if pooled else (states,), gradient
+        return (read[0], read[2]) if kind.pooled else (states,), gradient
 
     result: tuple[tf.Tensor, ...] = recurrence(projected, kernel)
     return result
@@ -90,14 +97,14 @@ def pool(states: list[tf.Tensor], mask: tf.Tensor) -> tf.Tensor:
         mask: <float32>[time, batch, 1]
     """
     # Where there is no token, the sum puts a state below any other one.
-    highest = [tf.reduce_max(each + 2.0 * (mask - 1.0), axis=0) for each in states]
-    return tf.concat([*highest, *means([tf.reduce_sum(each, axis=0) for each in states], mask)], axis=1)
+    highest = [tf.reduce_max(direction + 2.0 * (mask - 1.0), axis=0) for direction in states]
+    return tf.concat([*highest, *means([tf.reduce_sum(direction, axis=0) for direction in states], mask)], axis=1)
 
 
 def means(totals: Iterable[tf.Tensor], mask: tf.Tensor) -> list[tf.Tensor]:
     """Sums of states <float32>[batch, units] by the tokens of each review."""
     count = tf.maximum(tf.reduce_sum(mask, axis=0), 1.0)
-    return [each / count for each in totals]
+    return [total / count for total in totals]
 
 
 def _at(buffer: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
@@ -145,9 +152,9 @@ def _rnn_loops(
 
     @tf.function(jit_compile=True, autograph=False)
     def rnn(
-        projected: tf.Tensor, kernel: tf.Tensor, mask: tf.Tensor, length: tf.Tensor, backward: tf.Tensor
+        projected: tf.Tensor, kernel: tf.Tensor, steps: Steps, backward: tf.Tensor
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...], tuple[tf.Tensor, ...]]:
-        time, batch, units = tf.unstack(tf.shape(projected))
+        (mask, length), (time, batch, units) = steps, tf.unstack(tf.shape(projected))
 
         def body(done: tf.Tensor, state: tf.Tensor, states: tf.Tensor, read: tuple[tf.Tensor, ...]) -> tuple[Any, ...]:
             step = tf.where(backward, length - 1 - done, done)
@@ -166,11 +173,10 @@ def _rnn_loops(
         states: tf.Tensor,
         kept: tuple[()],
         kernel: tf.Tensor,
-        mask: tf.Tensor,
-        length: tf.Tensor,
+        steps: Steps,
         backward: tf.Tensor,
     ) -> tf.Tensor:
-        time, batch, units = tf.unstack(tf.shape(states))
+        (mask, length), (time, batch, units) = steps, tf.unstack(tf.shape(states))
         transposed = tf.transpose(kernel)
 
         def body(done: tf.Tensor, later: tf.Tensor, inner: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -186,13 +192,13 @@ def _rnn_loops(
 
 
 def _lstm_loops(pooled: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """An LSTM's loop and its gradient's; `pooled` as of `_rnn_loops`."""
+    """An LSTM's loop and its gradient's; `pooled` as in `_rnn_loops`."""
 
     @tf.function(jit_compile=True, autograph=False)
     def lstm(
-        projected: tf.Tensor, kernel: tf.Tensor, mask: tf.Tensor, length: tf.Tensor, backward: tf.Tensor
+        projected: tf.Tensor, kernel: tf.Tensor, steps: Steps, backward: tf.Tensor
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...], tuple[tf.Tensor, ...]]:
-        time, batch, gates = tf.unstack(tf.shape(projected))
+        (mask, length), (time, batch, gates) = steps, tf.unstack(tf.shape(projected))
         units = kernel.shape[0]
         # A sigmoid is a tanh of half the argument, halved and raised; so one activation serves all gates.
         scale = tf.constant(np.repeat([0.5, 0.5, 1.0, 0.5], units), tf.float32)
@@ -227,11 +233,10 @@ def _lstm_loops(pooled: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
         states: tf.Tensor,
         kept: tuple[tf.Tensor, tf.Tensor],
         kernel: tf.Tensor,
-        mask: tf.Tensor,
-        length: tf.Tensor,
+        steps: Steps,
         backward: tf.Tensor,
     ) -> tf.Tensor:
-        time, batch, units = tf.unstack(tf.shape(states))
+        (mask, length), (time, batch, units) = steps, tf.unstack(tf.shape(states))
         transposed, (cells, activations) = tf.transpose(kernel), kept
 
         def body(done: tf.Tensor, later: tf.Tensor, later_cell: tf.Tensor, inner: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -263,7 +268,7 @@ def _lstm_loops(pooled: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 
 _LOOPS = {
-    (architecture, activation, pooled): loops
+    Kind(architecture, activation, pooled): loops
     for pooled in (False, True)
     for architecture, activation, loops in (
         (Architecture.rnn, "tanh", _rnn_loops(tf.tanh, lambda state: 1.0 - state * state, pooled)),

@@ -1,4 +1,4 @@
-"""Whether the GPU computes what the CPU does, tried in a process of its own: `python -m job.network.probe` prints one object of JSON.
+"""Whether the GPU computes what the CPU does, tried in a process of its own: `python -m job.network.probe` prints a `Probe` as JSON.
 
 A GPU that is listed can still fail at its first kernel, and then it often ends the process.
 """
@@ -10,9 +10,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from job.network import cudnn
-from job.network import loops as kernels
-from job.presets import FAST_ACTIVATIONS, Architecture
+from job.machine import device
+from job.machine.device import Probe
+from job.network import cudnn, loops
+from job.network.kernel import FAST_ACTIVATIONS
+from job.presets import Architecture
+from job.records.base import Kernel
 
 # More is no rounding, of sums of this size in float32.
 _TOLERANCE = 1e-4
@@ -21,16 +24,20 @@ _UNITS, _FEATURES, _LENGTHS = 8, 6, (7, 3, 1, 7)
 
 def main() -> None:
     """Tries a matrix product and an LSTM of Keras's, then each architecture's fast kernel."""
+    print(json.dumps(_result().to_values()))
+
+
+def _result() -> Probe:
     if not tf.config.list_physical_devices("GPU"):
-        print(json.dumps({"works": False, "error": "TensorFlow lists no GPU although one is present"}))
-        return
+        return Probe(works=False, error="TensorFlow lists no GPU although one is present")
     difference = _difference(*(_keras_results(name) for name in ("/CPU:0", "/GPU:0")))
     if not difference < _TOLERANCE:
-        error = f"its results differ from the CPU's by {difference:.3g}; at most {_TOLERANCE} is rounding"
-        print(json.dumps({"works": False, "error": error}))
-        return
-    slow = {str(each): problem for each in Architecture if (problem := _problem(each)) is not None}
-    print(json.dumps({"works": True, "largest_difference": difference, "slow_kernels": slow}))
+        return Probe(
+            works=False, error=f"its results differ from the CPU's by {difference:.3g}; at most {_TOLERANCE} is rounding"
+        )
+    problems = {str(architecture): _problem(architecture) for architecture in Architecture}
+    slow = {name: problem for name, problem in problems.items() if problem is not None}
+    return Probe(works=True, largest_difference=difference, slow_kernels=slow)
 
 
 def _difference(ours: list[Any], theirs: list[Any]) -> float:
@@ -54,7 +61,7 @@ def _problem(architecture: Architecture) -> str | None:
     """Why the fast kernel cannot be used; None where it computes, forward and backward, what our loops do on the CPU."""
     try:
         difference = max(
-            _difference(*(recurrence(architecture, activation, kernel) for kernel in ("cudnn", "xla")))
+            _difference(recurrence(architecture, activation, "cudnn"), recurrence(architecture, activation, "xla"))
             for activation in FAST_ACTIVATIONS[architecture]
         )
     except (tf.errors.OpError, ValueError) as error:
@@ -62,7 +69,7 @@ def _problem(architecture: Architecture) -> str | None:
     return None if difference < _TOLERANCE else f"cuDNN's results differ from the CPU's by {difference:.3g}"
 
 
-def recurrence(architecture: Architecture, activation: str, kernel: str) -> list[Any]:
+def recurrence(architecture: Architecture, activation: str, kernel: Kernel) -> list[Any]:
     """Both directions over reviews of different lengths: the states, and the gradients of a sum over them.
 
     Args:
@@ -80,26 +87,25 @@ def recurrence(architecture: Architecture, activation: str, kernel: str) -> list
 
     with tf.device("/GPU:0" if kernel == "cudnn" else "/CPU:0"):
         inputs, towards = draw(time, batch, _FEATURES), [draw(time, batch, _UNITS) for _ in range(2)]
-        cells = [(draw(_FEATURES, gates), draw(_UNITS, gates), draw(gates)) for _ in range(2)]
+        cells = [cudnn.Cell(draw(_FEATURES, gates), draw(_UNITS, gates), draw(gates)) for _ in range(2)]
         lengths = tf.constant(_LENGTHS, tf.int32)
         mask = tf.cast(tf.range(time)[:, None] < lengths[None], tf.float32)[:, :, None]
         with tf.GradientTape() as tape:
             if kernel == "cudnn":
                 states = cudnn.recur(architecture, activation, inputs, cells, lengths, training=True)
             else:
-                projected = [tf.einsum("tbf,fg->tbg", inputs, each) + bias for each, _, bias in cells]
+                kind, steps = loops.Kind(architecture, activation, pooled=False), loops.Steps(mask, tf.constant(time))
+                projected = [tf.einsum("tbf,fg->tbg", inputs, cell.kernel) + cell.bias for cell in cells]
                 states = [
-                    kernels.recur(architecture, activation, False, each, cell[1], mask, tf.constant(time), backward)[0]
-                    for each, cell, backward in zip(projected, cells, (False, True), strict=True)
+                    loops.recur(kind, projection, cell.recurrent, steps, backward)[0]
+                    for projection, cell, backward in zip(projected, cells, (False, True), strict=True)
                 ]
-            loss = tf.add_n([tf.reduce_sum(each * weight * mask) for each, weight in zip(states, towards, strict=True)])
+            loss = tf.add_n([tf.reduce_sum(state * weight * mask) for state, weight in zip(states, towards, strict=True)])
         weights = [weight for cell in cells for weight in cell]
         return [value.numpy() for value in (*states, *tape.gradient(loss, [inputs, *weights]))]
 
 
 if __name__ == "__main__":
-    from job.machine import device
-
     device.preload_libraries()
     device.prepare_tensorflow()
     main()

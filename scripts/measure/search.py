@@ -11,7 +11,6 @@ import argparse
 import json
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,9 @@ from job.config import DeviceChoice
 from job.data import batches
 from job.data.corpus import Corpus, load
 from job.machine import device
+from job.network import kernel
 from job.presets import PRESETS, Architecture, Hyperparameters, PresetName
-from job.training import trial
+from job.records.base import Kernel
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
             if (arguments.architecture, json.dumps(settings, sort_keys=True), seed) in tried:
                 continue
             values = replace(PRESETS[PresetName.standard][arguments.architecture], validation_share=0.2, **settings)
-            found = attempt(corpus, arguments.architecture, values, seed, device.kernel(facts, arguments.architecture, values))
+            found = attempt(corpus, arguments.architecture, values, seed, kernel.choose(facts, arguments.architecture, values))
             line = {"architecture": arguments.architecture, "settings": settings, "seed": seed} | found
             with arguments.record.open("a") as stream:
                 stream.write(json.dumps(line) + "\n")
@@ -64,17 +64,18 @@ def parse(variant: str) -> dict[str, Any]:
     return result
 
 
-def attempt(corpus: Corpus, architecture: Architecture, values: Hyperparameters, seed: int, kernel: str) -> dict[str, Any]:
+def attempt(corpus: Corpus, architecture: Architecture, values: Hyperparameters, seed: int, chosen: Kernel) -> dict[str, Any]:
     """One training, and how it did on the held-out reviews after each epoch."""
     from job.analysis import scores as evaluation
-    from job.network import forward as models
+    from job.network.build import build_for
+    from job.network.forward import Forward
     from job.training import feed
     from job.training import loop as training
     from job.training import optimizer as optimizers
 
     train, held_out = corpus.split_validation(values.validation_share)
-    network = trial.build_network(architecture, values, seed, corpus)
-    predict = models.make_predict(network, values, kernel)
+    network = build_for(architecture, values, seed, corpus)
+    forward = Forward(network, values, chosen)
 
     def assembled(indices: Any, order: Any) -> Any:
         return batches.batches(corpus, indices, order, values.vocabulary_size, values.max_tokens)
@@ -83,14 +84,14 @@ def attempt(corpus: Corpus, architecture: Architecture, values: Hyperparameters,
         order = batches.evaluation_order(np.minimum(corpus.lengths[held_out], values.max_tokens), values.batch_size)
         logits = np.empty(len(held_out), np.float32)
         for places, batch in zip(order, assembled(held_out, order), strict=True):
-            logits[places] = predict(batch.tokens)
+            logits[places] = forward.predict(batch.tokens)
         return evaluation.losses(corpus.labels[held_out], logits)
 
     lengths = np.minimum(corpus.lengths[train], values.max_tokens)
     steps = -(-len(train) // values.batch_size)
     made = training.Training(
         network,
-        partial(models.forward, network, values, kernel),
+        forward.logits,
         optimizers.optimizer(values, steps * values.epochs),
         values,
         seed,

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from job.commands.predict import pieces
 from job.errors import InputOutputError
-from job.network import predictor as prediction
 from tests.conftest import ROOT, Command
 
 
 def lines(content: bytes) -> list[str]:
-    return [line for piece in prediction.pieces(io.BytesIO(content), "x") for line in piece]
+    return [line for piece in pieces(io.BytesIO(content), "x") for line in piece]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_no_bytes_are_refused(content: bytes) -> None:
 def test_who_types_is_answered_before_the_next_line() -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as stream:
-        found = prediction.pieces(stream, "x")
+        found = pieces(stream, "x")
         os.write(writing, b"one\n")
         assert next(found) == ["one"]
         os.write(writing, b"two\nthree\n")
@@ -75,7 +75,7 @@ def test_a_failing_stream_is_told() -> None:
             raise OSError(5, "Input/output error")
 
     with pytest.raises(InputOutputError, match=r"list\.txt: reading failed"):
-        list(prediction.pieces(cast(IO[bytes], Broken()), "list.txt"))
+        list(pieces(cast(IO[bytes], Broken()), "list.txt"))
 
 
 def answers(done: "subprocess.CompletedProcess[str]") -> list[tuple[float, str]]:

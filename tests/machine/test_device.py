@@ -10,8 +10,7 @@ import pytest
 from job.config import DeviceChoice
 from job.errors import DeviceError
 from job.machine import device
-from job.machine.device import Facts
-from job.presets import PRESETS, Architecture, PresetName
+from job.machine.device import Facts, Probe
 from tests.conftest import ROOT
 
 H100: dict[str, Any] = {
@@ -65,7 +64,7 @@ def test_a_gpu_that_fails_at_its_first_kernel_is_69_and_never_the_cpu(monkeypatc
 def test_wrong_results_are_a_gpu_that_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = json.dumps({"works": False, "error": "its results differ from the CPU's by 0.5"})
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, stdout=answer + "\n", stderr=""))
-    assert device.probe() == {"works": False, "error": "its results differ from the CPU's by 0.5"}
+    assert device.probe() == Probe(works=False, error="its results differ from the CPU's by 0.5")
 
 
 def test_a_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,20 +76,6 @@ def test_a_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
     assert device.preload_libraries() == ["libcusolver.so.11"]
 
 
-def test_the_kernel_is_named_by_device_and_architecture() -> None:
-    gpu: dict[str, Any] = {"type": "gpu", "slow_kernels": {}}
-    cpu = gpu | {"type": "cpu"}
-    (rnn, lstm), seed = Architecture, PRESETS[PresetName.seed]
-    standard = PRESETS[PresetName.standard]
-    assert device.kernel(gpu, lstm, standard[lstm]) == "cudnn"
-    assert device.kernel(gpu, lstm, seed[lstm]) == "while_loop"
-    assert device.kernel(gpu, rnn, standard[rnn]) == "cudnn"
-    assert device.kernel(gpu | {"slow_kernels": {"rnn": "cuDNN refuses it"}}, rnn, standard[rnn]) == "while_loop"
-    assert device.kernel(cpu, lstm, standard[lstm]) == "xla"
-    assert device.kernel(cpu, rnn, standard[rnn]) == "xla"
-    assert device.kernel(cpu, rnn, seed[rnn]) == "while_loop"
-
-
 def test_tensorflow_gets_a_thread_for_each_core_that_may_be_used() -> None:
     script = (
         "from job.machine import device; device.cores = lambda: 3; device.select(device.DeviceChoice.cpu, False);"
@@ -99,3 +84,46 @@ def test_tensorflow_gets_a_thread_for_each_core_that_may_be_used() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.stdout == "3 3\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("facts", "answer", "expected"),
+    [
+        (Facts(present=False), None, {"works": None, "problem": "no GPU and no NVIDIA driver were found; in a container pass --gpus all, else install a driver"}),
+        (Facts(**H100), {"works": True, "largest_difference": 2e-7, "slow_kernels": {"rnn": "cuDNN refuses it"}}, {"works": True, "problem": None, "largest_difference": 2e-7, "slow_kernels": {"rnn": "cuDNN refuses it"}}),
+        (Facts(**H100), {"works": False, "error": "no"}, {"works": False, "problem": "no", "error": "no"}),
+        (Facts(**H100 | {"driver": "470.82"}), None, {"works": False, "problem": "the NVIDIA driver 470.82 is too old; 525 or newer is needed for CUDA 12"}),
+    ],
+)  # fmt: skip
+def test_check_tells_the_facts_then_what_was_tried_then_what_tensorflow_is_for(
+    facts: Facts, answer: dict[str, Any] | None, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorflow")
+    monkeypatch.setattr(device, "collect", lambda: facts)
+    done = subprocess.CompletedProcess([], 0, stdout=json.dumps(answer) + "\n", stderr="")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    told = device.check().to_values()
+    assert list(told) == [
+        "works", "present", "hidden", "driver", "driver_cuda", "names", "compute_capabilities", "memory_bytes",
+        "missing_libraries", "problem", *(key for key in expected if key not in ("works", "problem")), "tensorflow", "built_for",
+    ]  # fmt: skip
+    assert told | expected == told
+    assert list(told["built_for"]) == ["cuda", "cudnn", "compute_capabilities"]
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_a_run_that_falls_back_to_the_cpu_says_so_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(device, "_import_tensorflow", lambda: None)
+    monkeypatch.setattr(device, "_build", lambda: device.Build(cuda="12.5", cudnn="9", compute_capabilities=[]))
+    monkeypatch.setattr(device, "collect", lambda: Facts(present=False, hidden=True))
+    chosen = device.select(DeviceChoice.auto, False)
+    assert (chosen.type, chosen.cuda, chosen.cudnn, chosen.slow_kernels) == ("cpu", None, None, {})
+    assert [(each.levelname, each.message) for each in caplog.records] == [
+        ("WARNING", "training on the CPU: CUDA_VISIBLE_DEVICES hides every GPU; unset it")
+    ]
+    caplog.clear()
+    device.select(DeviceChoice.cpu, False)
+    assert not caplog.records

@@ -21,7 +21,8 @@ tf = pytest.importorskip("tensorflow")
 
 from job.machine import device
 from job.network import export
-from tests.network import test_forward as test_models
+from job.network.forward import Forward
+from tests.network import test_forward
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()
@@ -31,8 +32,8 @@ WORDS = ["the", "film", "it's", "é", "É", "a\u00a0b", "good"]
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    values = test_models.tiny(Architecture.rnn, vocabulary_size=10, max_tokens=6)
-    return export.TextModel(test_models.build(Architecture.rnn, values), values, WORDS)
+    values = test_forward.tiny(Architecture.rnn, vocabulary_size=10, max_tokens=6)
+    return export.TextModel(test_forward.build(Architecture.rnn, values), values, WORDS)
 
 
 def ids(model: Any, texts: list[str]) -> list[list[int]]:
@@ -61,12 +62,12 @@ def test_an_exported_model_agrees_in_a_process_without_this_package(preset: Pres
     from job.network.predictor import Predictor
 
     values = replace(PRESETS[preset][Architecture.lstm], vocabulary_size=10, units=3)
-    values = values if preset is PresetName.seed else test_models.tiny(Architecture.lstm, preset, vocabulary_size=10)
-    network = test_models.build(Architecture.lstm, values)
+    values = values if preset is PresetName.seed else test_forward.tiny(Architecture.lstm, preset, vocabulary_size=10)
+    network = test_forward.build(Architecture.lstm, values)
     export.save(network, values, WORDS, tmp_path / "saved_model")
     texts = ["", "The film, it's GOOD", "good " * 500]
-    kernel = "while_loop" if preset is PresetName.seed else "xla"
-    trained = Predictor(Architecture.lstm, network, values, kernel, WORDS).probabilities(texts)
+    forward = Forward(network, values, "while_loop" if preset is PresetName.seed else "xla")
+    trained = Predictor(Architecture.lstm, forward, WORDS).probabilities(texts)
     assert export.verify([tmp_path / "saved_model"], texts, [trained]) < 1e-5
     with pytest.raises(JobError, match=r"saved_model: the exported model differs from the trained one by 0\.001"):
         export.verify([tmp_path / "saved_model"], texts, [trained + np.float32(0.001)])

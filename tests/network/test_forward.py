@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.analysis import scores as evaluation
-from job.presets import FAST_ACTIVATIONS, PRESETS, Architecture, Hyperparameters, PresetName
+from job.analysis import scores
+from job.presets import PRESETS, Architecture, Hyperparameters, PresetName
+from job.records.base import Kernel
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
 from job.machine import device
-from job.network import forward as models
-from job.training import loop as training
-from job.training import optimizer as optimizers
+from job.network.build import as_input
+from job.network.build import build as build_network
+from job.network.forward import Forward
+from job.network.kernel import FAST_ACTIVATIONS
+from job.training import loop, optimizer
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()
@@ -24,7 +27,7 @@ device.prepare_tensorflow()
 TOKENS = np.array([[1, 4, 5, 6, 2], [1, 7, 0, 0, 0], [1, 0, 0, 0, 0]], np.int32)
 LABELS = np.array([1.0, 0.0, 1.0], np.float32)
 DRAW = np.array([0, 2], np.int32)
-KERNELS = ["while_loop", "xla"]
+KERNELS: list[Kernel] = ["while_loop", "xla"]
 # Of a vocabulary of 9: "4 5", "5 6" and one that does not occur.
 BIGRAMS = np.array([4 * 9 + 5, 5 * 9 + 6, 8 * 9 + 8])
 NO_DROPOUT = {"word_dropout": 0.0, "embedding_dropout": 0.0, "bigram_dropout": 0.0, "pooled_dropout": 0.0}
@@ -36,7 +39,7 @@ def tiny(architecture: Architecture, preset: PresetName = PresetName.standard, *
 
 
 def build(architecture: Architecture, values: Hyperparameters, seed: int = 0) -> Any:
-    return models.build(architecture, values, seed, BIGRAMS if values.bigrams else BIGRAMS[:0])
+    return build_network(architecture, values, seed, BIGRAMS if values.bigrams else BIGRAMS[:0])
 
 
 def reference(architecture: Architecture, values: Hyperparameters, weights: list[Any], tokens: Any) -> Any:
@@ -88,28 +91,28 @@ def reference(architecture: Architecture, values: Hyperparameters, weights: list
 @pytest.mark.parametrize("preset", [PresetName.standard, PresetName.quickstart])
 @pytest.mark.parametrize("architecture", list(Architecture))
 def test_a_network_computes_what_numpy_computes_padding_and_all(
-    architecture: Architecture, preset: PresetName, kernel: str
+    architecture: Architecture, preset: PresetName, kernel: Kernel
 ) -> None:
     values = tiny(architecture, preset, hidden_units=2 if preset is PresetName.quickstart else 0)
     network = build(architecture, values)
     network.set_weights([np.random.default_rng(1).normal(0, 0.7, weight.shape) for weight in network.get_weights()])
     expected = reference(architecture, values, network.get_weights(), TOKENS)
-    np.testing.assert_allclose(models.make_predict(network, values, kernel)(TOKENS), expected, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(Forward(network, values, kernel).predict(TOKENS), expected, rtol=0, atol=2e-6)
     wider = np.pad(TOKENS, ((0, 0), (0, 4)))
-    np.testing.assert_allclose(models.make_predict(network, values, kernel)(wider), expected, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(Forward(network, values, kernel).predict(wider), expected, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("preset", [PresetName.standard, PresetName.quickstart])
 @pytest.mark.parametrize("architecture", list(Architecture))
-def test_training_differentiates_what_numpy_computes(architecture: Architecture, preset: PresetName, kernel: str) -> None:
+def test_training_differentiates_what_numpy_computes(architecture: Architecture, preset: PresetName, kernel: Kernel) -> None:
     hidden = 2 if preset is PresetName.quickstart else 0
     values = tiny(architecture, preset, **NO_DROPOUT, hidden_units=hidden)
     network = build(architecture, values)
     weights = [np.random.default_rng(1).normal(0, 0.7, weight.shape) for weight in network.get_weights()]
     network.set_weights(weights)
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(models.forward(network, values, kernel, tf.constant(TOKENS), tf.constant(DRAW)))
+        loss = tf.reduce_sum(Forward(network, values, kernel).logits(tf.constant(TOKENS), tf.constant(DRAW)))
     gradients = [tf.convert_to_tensor(gradient).numpy() for gradient in tape.gradient(loss, network.trainable_variables)]
     for number, weight in enumerate(weights):
         for place in list(np.ndindex(weight.shape))[:: max(1, weight.size // 6)]:
@@ -126,12 +129,12 @@ def test_training_differentiates_what_numpy_computes(architecture: Architecture,
 @pytest.mark.parametrize("architecture", list(Architecture))
 @pytest.mark.parametrize("preset", [PresetName.standard, PresetName.quickstart])
 def test_without_dropout_training_computes_what_prediction_does(
-    architecture: Architecture, preset: PresetName, kernel: str
+    architecture: Architecture, preset: PresetName, kernel: Kernel
 ) -> None:
     values = tiny(architecture, preset, **NO_DROPOUT)
     network = build(architecture, values, 3)
-    trained = models.forward(network, values, kernel, tf.constant(TOKENS), tf.constant(DRAW)).numpy()
-    np.testing.assert_allclose(trained, models.make_predict(network, values, kernel)(TOKENS), rtol=0, atol=1e-6)
+    trained = Forward(network, values, kernel).logits(tf.constant(TOKENS), tf.constant(DRAW)).numpy()
+    np.testing.assert_allclose(trained, Forward(network, values, kernel).predict(TOKENS), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("architecture", list(Architecture))
@@ -160,7 +163,7 @@ def test_our_loops_are_keras_s_layers_dropout_padding_and_all(architecture: Arch
         results = {}
         for kernel in KERNELS:
             with tf.GradientTape() as tape:
-                logits = models.forward(network, values, kernel, tf.constant(tokens), tf.constant(DRAW))
+                logits = Forward(network, values, kernel).logits(tf.constant(tokens), tf.constant(DRAW))
                 loss = tf.reduce_sum(logits * tf.range(1.0, count + 1.0))
             gradients = tape.gradient(loss, network.trainable_variables)
             results[kernel] = [logits.numpy(), *(tf.convert_to_tensor(each).numpy() for each in gradients)]
@@ -172,11 +175,11 @@ def test_a_token_s_gradient_is_that_of_its_embedding_alone() -> None:
     values = tiny(Architecture.rnn, PresetName.dependency, max_tokens=6)
     network = build(Architecture.rnn, values)
     network.set_weights([np.random.default_rng(1).normal(0, 0.5, weight.shape) for weight in network.get_weights()])
-    found = {kernel: models.make_token_gradients(network, values, kernel)(TOKENS) for kernel in KERNELS}
+    found = {kernel: Forward(network, values, kernel).token_gradients(TOKENS) for kernel in KERNELS}
     for number, review in enumerate(TOKENS):
         # No word occurs twice in a review, so its row of the table has the gradient of one token.
         with tf.GradientTape() as tape:
-            logit = models.forward(network, values, "while_loop", tf.constant(review[None]), tf.constant(DRAW))[0]
+            logit = Forward(network, values, "while_loop").logits(tf.constant(review[None]), tf.constant(DRAW))[0]
         table = tf.convert_to_tensor(tape.gradient(logit, network.get_layer("embedding").embeddings.value)).numpy()
         expected = np.linalg.norm(table[review], axis=1) * (review != 0)
         for norms in found.values():
@@ -188,7 +191,7 @@ def test_the_fused_optimizer_is_keras_s_adam() -> None:
     random = np.random.default_rng(0)
     start = [random.normal(size=shape).astype(np.float32) for shape in ((5, 3), (4,))]
     ended = []
-    for cls in (keras.optimizers.Adam, optimizers.FusedAdam):
+    for cls in (keras.optimizers.Adam, optimizer.FusedAdam):
         variables = [keras.Variable(value) for value in start]
         chosen = cls(keras.optimizers.schedules.CosineDecay(0.1, 6), global_clipnorm=1.0)
         chosen.build(variables)
@@ -204,12 +207,12 @@ def test_the_fused_optimizer_is_keras_s_adam() -> None:
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_dropout_is_a_function_of_the_draw(kernel: str) -> None:
+def test_dropout_is_a_function_of_the_draw(kernel: Kernel) -> None:
     values = tiny(Architecture.rnn)
     network = build(Architecture.rnn, values)
 
     def run(draw: int) -> list[float]:
-        return models.forward(network, values, kernel, tf.constant(TOKENS), tf.constant([0, draw])).numpy().tolist()  # type: ignore[no-any-return]
+        return Forward(network, values, kernel).logits(tf.constant(TOKENS), tf.constant([0, draw])).numpy().tolist()  # type: ignore[no-any-return]
 
     assert run(2) == run(2)
     assert run(2) != run(4)
@@ -236,11 +239,7 @@ def test_a_step_of_the_tutorial_s_recipe_is_keras_s(architecture: Architecture) 
     ours = build(architecture, values, 5)
     for mine, theirs in zip(ours.get_weights(), stock.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
-    step = tf.function(
-        training.make_step(
-            ours, lambda *batch: models.forward(ours, values, "while_loop", *batch), optimizers.optimizer(values, 8)
-        )
-    )
+    step = tf.function(loop.make_step(ours, Forward(ours, values, "while_loop").logits, optimizer.optimizer(values, 8)))
     for _ in range(2):
         loss, _ = step(tokens, labels, DRAW)
         stock.reset_metrics()
@@ -259,7 +258,7 @@ def test_a_saved_model_loads_without_this_package_and_computes_the_same(preset: 
     network = build(Architecture.lstm, values)
     inputs = np.pad(TOKENS, ((0, 0), (0, 883))) if preset is PresetName.seed else TOKENS
     network.save(tmp_path / "model.keras")
-    np.save(tmp_path / "inputs.npy", models.as_input(values, tf.constant(inputs)).numpy())
+    np.save(tmp_path / "inputs.npy", as_input(values, tf.constant(inputs)).numpy())
     script = """
 import sys, keras, numpy
 assert "job" not in sys.modules
@@ -268,5 +267,5 @@ assert all(type(layer).__module__.startswith("keras.") for layer in model.layers
 numpy.save("outputs.npy", model.predict(numpy.load("inputs.npy"), verbose=0)[:, 0])
 """
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=120)
-    expected = evaluation.probabilities(models.make_predict(network, values, "while_loop")(inputs))
+    expected = scores.probabilities(Forward(network, values, "while_loop").predict(inputs))
     np.testing.assert_allclose(np.load(tmp_path / "outputs.npy"), expected, rtol=0, atol=1e-6)

@@ -5,15 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.presets import FAST_ACTIVATIONS, PRESETS, Architecture, PresetName
+from job.presets import PRESETS, Architecture, PresetName
+from job.records.base import Kernel
 
 tf = pytest.importorskip("tensorflow")
 
 from job.machine import device
-from job.network import forward as models
 from job.network import probe
-from job.training import loop as training
-from job.training import optimizer as optimizers
+from job.network.build import build as build_network
+from job.network.forward import Forward
+from job.network.kernel import FAST_ACTIVATIONS
+from job.training import loop, optimizer
 
 device.preload_libraries()
 # As the job does, before the first operation.
@@ -41,14 +43,14 @@ def batch() -> tuple[Any, Any]:
 def build(architecture: Architecture, preset: PresetName, place: str) -> Any:
     values = PRESETS[preset][architecture]
     with tf.device(place):
-        return models.build(architecture, values, 0, np.arange(4 * 30_000, 4 * 30_000 + bool(values.bigrams) * 999))
+        return build_network(architecture, values, 0, np.arange(4 * 30_000, 4 * 30_000 + bool(values.bigrams) * 999))
 
 
 @pytest.mark.parametrize(
     ("architecture", "activation"), [(name, each) for name, known in FAST_ACTIVATIONS.items() for each in known]
 )
 def test_a_recurrence_and_its_gradients_are_the_cpu_s(architecture: Architecture, activation: str) -> None:
-    results = [probe.recurrence(architecture, activation, kernel) for kernel in ("cudnn", "xla")]
+    results = [probe.recurrence(architecture, activation, "cudnn"), probe.recurrence(architecture, activation, "xla")]
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
 
@@ -60,11 +62,12 @@ def test_a_network_and_its_gradients_are_the_cpu_s(architecture: Architecture, p
     tokens, labels = batch()
     tokens = np.minimum(tokens, values.vocabulary_size - 1)
     results = []
-    for kernel, place in (("cudnn", "/GPU:0"), ("xla", "/CPU:0")):
+    places: list[tuple[Kernel, str]] = [("cudnn", "/GPU:0"), ("xla", "/CPU:0")]
+    for kernel, place in places:
         network = build(architecture, preset, place)
         with tf.device(place):
             with tf.GradientTape() as tape:
-                logits = models.forward(network, values, kernel, tf.constant(tokens), tf.constant(DRAW))
+                logits = Forward(network, values, kernel).logits(tf.constant(tokens), tf.constant(DRAW))
                 loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
             gradients = tape.gradient(loss, network.trainable_variables)
             results.append([logits.numpy(), *(tf.convert_to_tensor(each).numpy() for each in gradients)])
@@ -79,10 +82,10 @@ def test_the_same_steps_leave_the_same_bits(architecture: Architecture) -> None:
     for _ in range(2):
         network = build(architecture, PresetName.standard, "/GPU:0")
         step = tf.function(
-            training.make_step(
+            loop.make_step(
                 network,
-                lambda *each, network=network: models.forward(network, values, "cudnn", *each),
-                optimizers.optimizer(values, 8),
+                Forward(network, values, "cudnn").logits,
+                optimizer.optimizer(values, 8),
             )
         )
         for _ in range(3):

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 tf = pytest.importorskip("tensorflow")
 
 from job.machine import device
-from job.network import loops as kernels
+from job.network import loops
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()
@@ -24,14 +24,15 @@ from dataclasses import replace
 from job.machine import device
 device.prepare_tensorflow()
 import numpy as np, tensorflow as tf
-from job.network import forward as models
-from job.training import optimizer as optimizers, loop as training
+from job.network.build import build
+from job.network.forward import Forward
+from job.training import loop, optimizer
 from job import presets
 for architecture, values in presets.PRESETS[presets.PresetName.standard].items():
     values = replace(values, vocabulary_size=1000, embedding_size=16)
-    network = models.build(architecture, values, 0, np.arange(10, dtype=np.int64))
-    forward = lambda *batch: models.forward(network, values, "xla", *batch)
-    step = tf.function(training.make_step(network, forward, optimizers.optimizer(values, 8)))
+    network = build(architecture, values, 0, np.arange(10, dtype=np.int64))
+    forward = Forward(network, values, "xla")
+    step = tf.function(loop.make_step(network, forward.logits, optimizer.optimizer(values, 8)))
     batch = np.full((64, 200), 5, np.int32), np.ones(64, np.float32), np.array([0, 8], np.int32)
     step(*batch)
     called = [each.get_attr("f").name for each in step.get_concrete_function(*batch).graph.get_operations() if "PartitionedCall" in each.type]
@@ -58,7 +59,7 @@ def test_a_review_s_highest_and_mean_states_leave_its_padding_out() -> None:
     states.append(-states[0])
     mask = np.array([[[1], [1]], [[1], [0]], [[1], [0]]], np.float32)
     expected = [[0.5, 0.1, 0.2, -0.2], [-0.4, 0.4, -0.4, 0.4]]
-    pooled = kernels.pool([tf.constant(each) for each in states], tf.constant(mask))
+    pooled = loops.pool([tf.constant(each) for each in states], tf.constant(mask))
     np.testing.assert_allclose(pooled, expected, atol=1e-7)
 
 
@@ -79,12 +80,13 @@ def test_pooling_in_the_loop_is_pooling_after_it(architecture: Architecture, bac
     for is_in_loop in (True, False):
         inputs, weights = tf.Variable(projected), tf.Variable(kernel)
         with tf.GradientTape() as tape:
-            weighted = (tf.identity(inputs), tf.identity(weights), tf.constant(mask), tf.constant(4), backward)
+            kind, steps = loops.Kind(architecture, "tanh", is_in_loop), loops.Steps(tf.constant(mask), tf.constant(4))
+            read = loops.recur(kind, tf.identity(inputs), tf.identity(weights), steps, backward)
             if is_in_loop:
-                highest, total = kernels.recur(architecture, "tanh", True, *weighted)
-                pooled = tf.concat([highest, *kernels.means([total], tf.constant(mask))], axis=1)
+                highest, total = read
+                pooled = tf.concat([highest, *loops.means([total], tf.constant(mask))], axis=1)
             else:
-                pooled = kernels.pool(list(kernels.recur(architecture, "tanh", False, *weighted)), tf.constant(mask))
+                pooled = loops.pool(list(read), tf.constant(mask))
             loss = tf.reduce_sum(pooled * towards)
         results.append([pooled.numpy(), *(each.numpy() for each in tape.gradient(loss, [inputs, weights]))])
     for ours, theirs in zip(*results, strict=True):

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from job.presets import Architecture
+from job.records.base import Kernel
 from tests.conftest import ROOT
 
 tf = pytest.importorskip("tensorflow")
 
 from job.machine import device
 from job.network import cudnn, probe
-from job.network import forward as models
-from tests.network import plain_cudnn
-from tests.network import test_forward as test_models
+from job.network.forward import Forward
+from tests.network import plain_cudnn, test_forward
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()
@@ -36,7 +36,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_cudnn_gets_its_weights_as_documented_and_computes_what_our_loops_do(
     architecture: Architecture, activation: str
 ) -> None:
-    results = [probe.recurrence(architecture, activation, kernel) for kernel in ("cudnn", "xla")]
+    results = [probe.recurrence(architecture, activation, "cudnn"), probe.recurrence(architecture, activation, "xla")]
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
     assert probe._problem(architecture) is None
@@ -46,12 +46,13 @@ def test_cudnn_gets_its_weights_as_documented_and_computes_what_our_loops_do(
 @pytest.mark.parametrize("changes", [{}, {"bidirectional": False, "pooling": "last"}])
 @pytest.mark.parametrize("architecture", list(Architecture))
 def test_a_network_on_cudnn_is_the_one_on_our_loops(architecture: Architecture, changes: dict[str, Any]) -> None:
-    values = test_models.tiny(architecture, **changes)
-    network = test_models.build(architecture, values)
+    values = test_forward.tiny(architecture, **changes)
+    network = test_forward.build(architecture, values)
     results = []
-    for kernel in ("xla", "cudnn"):
+    kernels: list[Kernel] = ["xla", "cudnn"]
+    for kernel in kernels:
         with tf.GradientTape() as tape:
-            logits = models.forward(network, values, kernel, tf.constant(test_models.TOKENS), tf.constant(test_models.DRAW))
+            logits = Forward(network, values, kernel).logits(tf.constant(test_forward.TOKENS), tf.constant(test_forward.DRAW))
             loss = tf.reduce_sum(logits * [1.0, 2.0, 3.0])
         gradients = tape.gradient(loss, network.trainable_variables)
         results.append([logits.numpy(), *(tf.convert_to_tensor(each).numpy() for each in gradients)])
@@ -66,7 +67,9 @@ def test_the_real_operation_takes_what_it_is_given_and_has_a_gradient(architectu
     def differentiate(inputs: Any, kernel: Any, recurrent: Any, bias: Any, lengths: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch([inputs, kernel, recurrent, bias])
-            states = cudnn.recur(architecture, "tanh", inputs, [(kernel, recurrent, bias)] * 2, lengths, training=True)
+            states = cudnn.recur(
+                architecture, "tanh", inputs, [cudnn.Cell(kernel, recurrent, bias)] * 2, lengths, training=True
+            )
             loss = tf.reduce_sum(states[0] - states[1])
         return tape.gradient(loss, [inputs, kernel, recurrent, bias])
 

@@ -13,7 +13,7 @@ tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
 from job.machine import device
-from job.network import forward as models
+from job.network.forward import Forward
 from job.presets import Architecture, PresetName
 from job.training import loop as training
 from job.training import optimizer as optimizers
@@ -85,7 +85,7 @@ def test_several_steps_in_a_call_end_with_the_weights_of_single_ones(architectur
         network = test_models.build(architecture, values)
         made = training.Training(
             network,
-            lambda *batch, network=network: models.forward(network, values, "xla", *batch),
+            Forward(network, values, "xla").logits,
             optimizers.optimizer(values, 8),
             values,
             3,
@@ -130,14 +130,14 @@ def test_a_job_whose_device_holds_the_reviews_ends_as_one_whose_host_does(
         return call
 
     monkeypatch.setattr(DeviceFeed, "compile", counted)
-    monkeypatch.setattr(device, "select", lambda *rest: real(*rest) | {"memory_bytes": 1 << 30})
+    monkeypatch.setattr(device, "select", lambda *rest: real(*rest).but(memory_bytes=1 << 30))
     assert job("device") == expected
     # An epoch's last step has fewer reviews, and so a call of its own; wherever it comes in the epoch's order.
     metrics = json.loads((tmp_path / "device" / "metrics.json").read_text())
     assert sum(calls) == 2 * -(-metrics["data"]["train_reviews"] // 256)
     assert max(calls) == 16
     assert 1 in calls
-    monkeypatch.setattr(device, "select", lambda *rest: real(*rest) | {"memory_bytes": 1 << 20})
+    monkeypatch.setattr(device, "select", lambda *rest: real(*rest).but(memory_bytes=1 << 20))
     calls.clear()
     assert job("too small") == expected
     assert calls == []

@@ -20,7 +20,7 @@ keras = pytest.importorskip("keras")
 
 from job.commands import train as run
 from job.machine import device
-from job.network import forward as models
+from job.network.forward import Forward
 from job.training import loop as training
 from job.training.feed import HostFeed
 
@@ -186,12 +186,12 @@ def test_memory_that_does_not_suffice_is_71_and_tells_what_to_lower() -> None:
 def test_a_diverged_seed_is_recorded_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_cache: Path
 ) -> None:
-    real = models.forward
+    real = Forward.logits
 
-    def forward(network: Any, values: Any, kernel: str, tokens: Any, draw: Any) -> Any:
-        return tf.where(draw[0] == 0, np.nan, 1.0) * real(network, values, kernel, tokens, draw)
+    def logits(self: Forward, tokens: Any, draw: Any = None) -> Any:
+        return real(self, tokens, draw) * (1.0 if draw is None else tf.where(draw[0] == 0, np.nan, 1.0))
 
-    monkeypatch.setattr(models, "forward", forward)
+    monkeypatch.setattr(Forward, "logits", logits)
 
     def job(seeds: int, output: Path) -> dict[str, Any]:
         configuration = config.resolve(

@@ -24,7 +24,7 @@ def main() -> None:
     architecture = Architecture(name)
     gates = _UNITS * (4 if architecture is Architecture.lstm else 1)
     cells = [
-        tuple(tf.random.stateless_normal(shape, [1, number], stddev=0.1) for shape in ((_FEATURES, gates), (_UNITS, gates), (gates,)))
+        cudnn.Cell(*(tf.random.stateless_normal(shape, [1, number], stddev=0.1) for shape in ((_FEATURES, gates), (_UNITS, gates), (gates,))))
         for number in range(2)
     ]  # fmt: skip
     data = Batches(source)

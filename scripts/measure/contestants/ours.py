@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from job.config import DeviceChoice
 from job.machine import device
+from job.network import kernel
 from job.presets import PRESETS, Architecture, PresetName
 from scripts.measure.contestants.measure import Batches, measure
 
@@ -18,7 +19,8 @@ def main() -> None:
     facts = device.select(DeviceChoice.auto, False)
     import numpy as np
 
-    from job.network import forward as models
+    from job.network.build import build
+    from job.network.forward import Forward
     from job.training import feed
     from job.training import loop as training
     from job.training import optimizer as optimizers
@@ -37,13 +39,11 @@ def main() -> None:
         vocabulary_size=data.vocabulary_size,
         max_tokens=data.longest,
     )
-    network = models.build(architecture, values, 0, np.empty(0, np.int64))
-    kernel = device.kernel(facts, architecture, values)
-    step = training.make_step(
-        network, lambda tokens, draw: models.forward(network, values, kernel, tokens, draw), optimizers.optimizer(values, 1)
-    )
+    network = build(architecture, values, 0, np.empty(0, np.int64))
+    forward = Forward(network, values, kernel.choose(facts, architecture, values))
+    step = training.make_step(network, forward.logits, optimizers.optimizer(values, 1))
     source_of_steps: feed.Feed
-    if facts["type"] == "gpu":
+    if facts.type == "gpu":
         source_of_steps = feed.DeviceFeed(*data.flat(), lambda epoch: data.places, len(data.places))
     else:
         batches = [Batch(tokens, labels) for tokens, labels in data]
@@ -55,7 +55,7 @@ def main() -> None:
         losses, _ = run_steps(calls[number], np.array([[0, 8 * number]] * len(calls[number].reviews), np.int32))
         return float(losses[-1])
 
-    measure(run, len(calls), data.tokens, kernel=kernel)
+    measure(run, len(calls), data.tokens, kernel=forward.kernel)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,183 @@
+"""Judges texts by a finished run's model: lines in, an answer for each in order."""
+
+import codecs
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal, NamedTuple
+
+from job.config import DeviceChoice
+from job.errors import ConfigurationError, InputOutputError, MissingInputError
+from job.machine import device
+from job.network import kernel
+from job.network.predictor import Predictor
+from job.output.finished import validate
+from job.output.folder import Output
+from job.presets import Architecture, Hyperparameters
+from job.records.metrics import Metrics
+from job.records.trials import ArchitectureRecord
+
+# Texts that are read together, so that those of similar length can share a batch.
+_CHUNK = 2048
+_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The judgement on one text."""
+
+    index: int
+    """The text's place, from 0."""
+    architecture: Architecture
+    """Whose model judged."""
+    probability: float
+    """Of being positive."""
+    label: Literal["negative", "positive"]
+
+
+def load(folder: Path, asked: Architecture | None) -> Predictor:
+    """The model of a finished run: the best seed's of an architecture, by default the one that is better on validation data.
+
+    Raises:
+        MissingInputError: There is no finished run, or none of this architecture.
+        DataError: A file of the run was changed.
+    """
+    run = _read(folder)
+    names = _trained(folder)
+    if asked is not None and asked not in names:
+        raise MissingInputError(f"{folder}: has no trained model of {asked}; it has {' and '.join(names)}")
+    return _load(folder, run, asked or min(names, key=lambda name: _validation_loss(run.metrics.architectures[name])))
+
+
+def load_all(folder: Path) -> list[Predictor]:
+    """The models of all architectures of a finished run; raises what `load` does."""
+    run = _read(folder)
+    return [_load(folder, run, name) for name in _trained(folder)]
+
+
+class _Run(NamedTuple):
+    metrics: Metrics
+    hyperparameters: dict[Architecture, Hyperparameters]
+
+
+def _read(folder: Path) -> _Run:
+    validate(folder)
+    output = Output(folder)
+    metrics, run = output.read_json("metrics.json"), output.read_json("run.json")
+    assert run is not None
+    try:
+        networks = {
+            Architecture(name): Hyperparameters(**values) for name, values in run["identity"]["hyperparameters"].items()
+        }
+    except (KeyError, TypeError):
+        raise ConfigurationError(
+            f"{folder / 'run.json'}: was written by another version of this program; train again"
+        ) from None
+    return _Run(Metrics.model_validate(metrics), networks)
+
+
+def _trained(folder: Path) -> list[Architecture]:
+    names = [name for name in Architecture if (folder / name / "model.keras").exists()]
+    if not names:
+        raise MissingInputError(f"{folder}: has no trained model, as every training of this shard diverged")
+    return names
+
+
+def _load(folder: Path, run: _Run, architecture: Architecture) -> Predictor:
+    values = run.hyperparameters[architecture]
+    # A model is small and a text short: a GPU would cost more to start than it saves.
+    chosen = kernel.choose(device.select(DeviceChoice.cpu, False), architecture, values)
+    # Not before TensorFlow is set up.
+    from job.network import build
+    from job.network.forward import Forward
+
+    network = build.load(folder / architecture / "model.keras")
+    return Predictor(architecture, Forward(network, values, chosen), Output(folder).read_words())
+
+
+def _validation_loss(trained: ArchitectureRecord) -> float:
+    record = next(run for run in trained.runs if run.seed == trained.best_seed)
+    return record.validation.loss if record.validation else 0.0
+
+
+def predict(predictor: Predictor, texts: Iterable[list[str]]) -> Iterator[list[Answer]]:
+    """Judges each text, in order.
+
+    Args:
+        texts: In pieces, each of which is answered before the next one is asked for.
+    """
+    index = 0
+    for piece in texts:
+        probabilities = predictor.probabilities(piece).tolist()
+        yield [
+            Answer(place, predictor.architecture, probability, "positive" if probability > 0.5 else "negative")
+            for place, probability in enumerate(probabilities, index)
+        ]
+        index += len(piece)
+
+
+def pieces(stream: IO[bytes], name: str) -> Iterator[list[str]]:
+    """The lines of a stream, as many at a time as are there: who types gets an answer, who pipes gets full batches.
+
+    Text is UTF-8, or UTF-16 where a byte-order mark says so; a line that is not is taken for Windows-1252. Only a newline ends a line.
+
+    Raises:
+        InputOutputError: Reading failed.
+    """
+    lines: queue.Queue[bytes | OSError | None] = queue.Queue(2 * _CHUNK)
+
+    def read() -> None:
+        try:
+            for line in _lines(stream):
+                lines.put(line)
+            lines.put(None)
+        except OSError as error:
+            lines.put(error)
+
+    threading.Thread(target=read, daemon=True).start()
+    ended = False
+    while not ended:
+        piece: list[str] = []
+        while len(piece) < _CHUNK and not (piece and lines.empty()):
+            line = lines.get()
+            if isinstance(line, OSError):
+                raise InputOutputError(f"{name}: reading failed ({line.strerror or line})")
+            if line is None:
+                ended = True
+                break
+            piece.append(decode(line))
+        if piece:
+            yield piece
+
+
+def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """Lines without their ends, in UTF-8 or an encoding of single bytes."""
+    first = stream.readline()
+    mark, encoding = next(((mark, name) for mark, name in _MARKS if first.startswith(mark)), (b"", ""))
+    if encoding.startswith("utf-16"):
+        # Its newline is two bytes, of which `readline` knows one.
+        decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+        rest, block = "", first[len(mark) :]
+        while block:
+            *whole, rest = (rest + decoder.decode(block)).split("\n")
+            yield from (line.encode() for line in whole)
+            block = stream.read(1 << 16)
+        rest += decoder.decode(b"", final=True)
+        if rest:
+            yield rest.encode()
+        return
+    if first:
+        yield first[len(mark) :].removesuffix(b"\n")
+    for line in stream:
+        yield line.removesuffix(b"\n")
+
+
+def decode(line: bytes) -> str:
+    """A line as text, whatever it holds; a carriage return at its end belongs to the line's end."""
+    line = line.removesuffix(b"\r")
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("cp1252", errors="replace")
