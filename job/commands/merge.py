@@ -40,7 +40,7 @@ def merge(places: list[Path], folder: Path, wait: float, reporter: Reporter) -> 
     first = shards[0].run
     output = Output(folder)
     output.prepare()
-    with output.locked(reporter.message):
+    with output.locked():
         output.sweep()
         results: Results = {Architecture(name): {} for name in first["identity"]["hyperparameters"]}
         there = compiled.finished(output, first["identity"])

@@ -88,7 +88,7 @@ def _train(configuration: Configuration, output: Output, fresh: bool, reporter: 
     metrics = complete()
     if metrics is not None and not output.has_leftovers():
         return metrics
-    with output.locked(reporter.message):
+    with output.locked():
         # Once more: what was waited for may have finished the run.
         metrics = complete() if metrics is None else metrics
         output.sweep()

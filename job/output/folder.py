@@ -126,13 +126,13 @@ class Output:
         return value
 
     @contextmanager
-    def locked(self, tell: Callable[[str], None]) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Makes this process the folder's one writer; waits for another one, as `WriterLock` does.
 
         Raises:
             OutputError: Another process is writing here.
         """
-        with WriterLock(self.folder, tell) as self._lock:
+        with WriterLock(self.folder) as self._lock:
             yield
 
     def _guard(self) -> None:

@@ -119,11 +119,11 @@ def rewrite(folders: list[Path]) -> Path:
     runs = [read(folder) for folder in folders]
     if len(runs) == 1:
         output = Output(folders[0])
-        with output.locked(lambda _: None):
+        with output.locked():
             output.replace(REPORT, render(runs[0]))
         return folders[0] / REPORT
     path = folders[0] / "comparison.html"
-    with Output(folders[0]).locked(lambda _: None):
+    with Output(folders[0]).locked():
         Output(folders[0]).write_file(path.name, render_comparison(runs, [str(folder) for folder in folders]))
     return path
 
