@@ -229,10 +229,10 @@ def fetch(
     distance: options.Distances = None,
 ) -> None:
     """Fill the cache with a data set, fetched and encoded, so that training begins at once."""
-    from job.data import corpus
+    from job.commands import data as data_sets
 
     source = _source(cache, preset, data, text_column, label_column, distance)
-    typer.echo(f"{source.name}: encoded in {corpus.fill(source)}")
+    typer.echo(f"{source.name}: encoded in {data_sets.fetch(source)}")
 
 
 @data_app.command()
@@ -246,11 +246,13 @@ def inspect(
     as_json: options.AsJson = False,
 ) -> None:
     """Tell what is in a data set and what is wrong with it."""
-    from job.commands import data as inspection
+    from dataclasses import asdict
+
+    from job.commands import data as data_sets
     from job.data import corpus
     from job.progress import print_inspection
 
-    report = inspection.inspect(corpus.load(_source(cache, preset, data, text_column, label_column, distance)))
+    report = asdict(data_sets.inspect(corpus.load(_source(cache, preset, data, text_column, label_column, distance))))
     if as_json:
         _print_json(report)
         return

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import job
 from job.config import Configuration, fingerprint
-from job.data import batches
+from job.data import imdb
 from job.data.corpus import Corpus, load
+from job.data.reviews import Reviews, split
 from job.errors import DeviceError
 from job.machine import device as devices
 from job.machine import environment, provenance
@@ -27,7 +27,7 @@ from job.report import examples
 from job.report import page as report
 from job.training import baseline as linear
 from job.training import distances
-from job.training.trial import Trial, build_network, parts
+from job.training.trial import Trial, build_network
 
 # Reviews that the exported models are asked, and texts that are none.
 _VERIFIED = 40
@@ -173,10 +173,10 @@ def _train_all(
     if baseline is None:
         values = next(iter(configuration.hyperparameters.values()))
         if configuration.preset is PresetName.dependency:
-            record, probabilities = distances.baseline(corpus, configuration.source.distances, values.validation_share, look)
+            record, probabilities = distances.baseline(corpus, configuration.source.distances, values, look)
         else:
-            train, _, test = parts(corpus, values)
-            record, probabilities = linear.run(corpus, train, test, values.validation_share, look)
+            parts = split(corpus, values)
+            record, probabilities = linear.run(parts.train, parts.test, values.validation_share, look)
         reporter.message(
             f"baseline: {record['name']}, test accuracy {record['test']['accuracy']:.4f}, {record['seconds']:.1f} s"
         )
@@ -248,10 +248,6 @@ def _write_events(histories: dict[str, list[dict[str, Any]]], folder: Path) -> N
     tensorboard.write(histories, folder)
 
 
-def _test_text(corpus: Corpus, test: NDArray[np.int64], number: int) -> str:
-    return corpus.text(int(test[number]))
-
-
 def _finish(
     configuration: Configuration,
     corpus: Corpus,
@@ -274,33 +270,33 @@ def _finish(
             from job.network import export
 
             hyper = configuration.hyperparameters[name]
-            network = build_network(name, hyper, best, corpus)
+            network = build_network(name, hyper, best, split(corpus, hyper).train)
             network.set_weights(runs[best].weights)
             savers[f"{name}/model.keras"] = network.save
             savers[f"{name}/saved_model"] = partial(export.save, network, hyper, corpus.words)
             predictors[name] = Predictor(name, network, hyper, kernels[name], corpus.words)
     values = next(iter(configuration.hyperparameters.values()))
-    places = parts(corpus, values)
+    parts = split(corpus, values)
     data = {
         "name": corpus.name,
         "sha256": corpus.sha256,
-        "train_reviews": len(places[0]),
-        "validation_reviews": len(places[1]),
-        "test_reviews": len(places[2]),
+        "train_reviews": len(parts.train),
+        "validation_reviews": len(parts.validation),
+        "test_reviews": len(parts.test),
         "vocabulary": len(corpus.words),
         "own_test_part": corpus.own_test_part,
     }
-    labels = corpus.labels[places[2]]
+    labels = parts.test.labels
     metrics = compile_metrics(str(configuration.preset), data, run["device"], results, baseline, labels)
     savers["tensorboard"] = partial(_write_events, _named_histories(results))
-    text = partial(_test_text, corpus, places[2])
-    chosen = examples.choose(labels, predictions(results), text, corpus.lengths[places[2]])
+    chosen = examples.choose(labels, predictions(results), parts.test.text, corpus.lengths[parts.test.indices])
     pages = report.make(output.folder.resolve().name, metrics, run, results, baseline, labels, chosen)
-    hashes = np.sort(corpus.hashes[np.concatenate(places[:2])])
+    hashes = np.sort(np.concatenate([parts.train.hashes, parts.validation.hashes]))
     extra: dict[str, Any] = {VOCABULARY: corpus.words, TRAINING_HASHES: to_npy(hashes)}
     extra |= {examples.EXAMPLES: chosen} | pages
     if configuration.preset is PresetName.seed:
-        extra[WORD_INDEX] = batches.used_word_index(corpus, np.concatenate(places), values.vocabulary_size)
+        whole = Reviews(corpus, np.concatenate([part.indices for part in parts]), values.vocabulary_size)
+        extra[WORD_INDEX] = imdb.used_word_index(corpus.words, whole.flat())
 
     def verify() -> None:
         """The exported models must give, in a process of their own, what the trained ones do."""
@@ -308,8 +304,8 @@ def _finish(
             from job.network import export
 
             # Not of the test part, which is for scores only.
-            chosen = (places[1] if len(places[1]) else places[0])[:_VERIFIED]
-            texts = [*(corpus.text(int(index)) for index in chosen), *_ODD_TEXTS]
+            asked = (parts.validation if len(parts.validation) else parts.train).take(slice(_VERIFIED))
+            texts = [*(asked.text(place) for place in range(len(asked))), *_ODD_TEXTS]
             folders = [output.folder / name / "saved_model" for name in predictors]
             difference = export.verify(folders, texts, [each.probabilities(texts) for each in predictors.values()])
             reporter.message(f"exported models loaded in a fresh process: {difference:.1e} from the trained ones at most")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from job.analysis import scores as evaluation
 from job.data import batches
-from job.data.tokens import FIRST_WORD_ID, Vocabulary
+from job.data.tokens import FIRST_WORD_ID, Vocabulary, clip
 from job.errors import ConfigurationError, InputOutputError, MissingInputError
 from job.output.finished import validate
 from job.output.folder import Output
@@ -54,7 +54,7 @@ class Predictor:
     def of_tokens(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
         """The same for reviews as token ids <int32>[tokens], the start token first: <float32>[reviews]."""
         values = self._values
-        reviews = [review[-values.max_tokens :] for review in reviews]
+        reviews = [clip(review, values.vocabulary_size, values.max_tokens) for review in reviews]
         logits = np.empty(len(reviews), np.float32)
         for places in batches.evaluation_order(np.array([len(review) for review in reviews], np.int64), values.batch_size):
             length = None if values.embedding_size else values.max_tokens

@@ -6,6 +6,7 @@ Source: Wang and Manning (2012), "Baselines and Bigrams"; in this form Mesnil et
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from job.analysis import scores as evaluation
 from job.data import ngrams
-from job.data.corpus import Corpus
+from job.data.reviews import Reviews
 
 NAME = "logistic regression on uni- and bigrams, weighted by naive Bayes log-count ratios"
 # All that occurs twice, as in the sources, within reason. Not tuned.
@@ -25,18 +26,16 @@ _BLOCK = 10_000
 
 
 def run(
-    corpus: Corpus,
-    train: NDArray[np.int64],
-    test: NDArray[np.int64],
+    train: Reviews,
+    test: Reviews,
     validation_share: float,
     look: Callable[[str], None],
 ) -> tuple[dict[str, Any], NDArray[np.float32]]:
     """Trains and scores it on the reviews that the networks are trained and scored on.
 
     Args:
-        train: <int64>[reviews], places in the corpus.
-        test: The same, of the reviews that are scored once.
-        validation_share: What `train` leaves out of the training part.
+        test: The reviews that are scored once.
+        validation_share: The share of the training part that is held out; bigrams are counted in the rest.
         look: Is told what for, before the test reviews are looked at.
 
     Returns:
@@ -45,23 +44,27 @@ def run(
     from sklearn.linear_model import LogisticRegression
 
     started = time.perf_counter()
-    train = train[np.sort(np.argsort(corpus.hashes[train], kind="stable")[:_MOST])]
-    pairs = ngrams.frequent_bigrams(corpus, validation_share, _WORDS, _BIGRAMS)
-    ratios = ngrams.log_count_ratios(corpus, train, _WORDS, pairs)
+    # All words of the whole reviews, whatever the networks read of them.
+    train, test = (replace(part, vocabulary_size=_WORDS, max_tokens=None) for part in (train, test))
+    train = train.take(np.sort(np.argsort(train.hashes, kind="stable")[:_MOST]))
+    # Where the networks are trained on the first reviews alone, these are all of the training part.
+    counted = replace(train, indices=train.corpus.split_validation(validation_share)[0])
+    pairs = ngrams.frequent_bigrams(counted, _BIGRAMS)
+    ratios = ngrams.log_count_ratios(train, pairs)
 
-    def features(indices: NDArray[np.int64]) -> Any:
-        return ngrams.presence(corpus, indices, _WORDS, pairs).multiply(ratios).tocsr()
+    def features(reviews: Reviews) -> Any:
+        return ngrams.presence(reviews, pairs).multiply(ratios).tocsr()
 
     model = LogisticRegression(C=_INVERSE_PENALTY, solver="liblinear", dual=True, random_state=0, max_iter=1000)
-    model.fit(features(train), corpus.labels[train] == 1)
+    model.fit(features(train), train.labels == 1)
     look("scores of the baseline")
-    blocks = [test[first : first + _BLOCK] for first in range(0, len(test), _BLOCK)]
+    blocks = [test.take(slice(first, first + _BLOCK)) for first in range(0, len(test), _BLOCK)]
     logits = np.concatenate([model.decision_function(features(block)) for block in blocks]).astype(np.float32)
     record = {
         "name": NAME,
         "features": len(ratios),
         "train_reviews": len(train),
-        "test": evaluation.scores(corpus.labels[test], logits),
+        "test": evaluation.scores(test.labels, logits),
         "seconds": time.perf_counter() - started,
     }
     return record, evaluation.probabilities(logits)

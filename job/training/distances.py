@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from job.analysis import scores as evaluation
 from job.config import CLUES, Configuration
 from job.data.corpus import Corpus
+from job.data.reviews import split
 from job.output.folder import Result
 from job.presets import Architecture, Hyperparameters
 from job.training import baseline as linear
@@ -85,13 +86,13 @@ def _joined(records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def baseline(
-    corpus: Corpus, distances: tuple[int, ...], validation_share: float, look: Callable[[str], None]
+    corpus: Corpus, distances: tuple[int, ...], values: Hyperparameters, look: Callable[[str], None]
 ) -> tuple[dict[str, Any], NDArray[np.float32]]:
     """What `baseline.run` gives, trained and scored at each distance: means over distances, and each one's scores."""
     records, probabilities = [], []
     for distance, reviews in zip(distances, sections(corpus, distances), strict=True):
-        train_part, _ = reviews.split_validation(validation_share)
-        record, predicted = linear.run(reviews, train_part, reviews.part("test"), validation_share, look)
+        parts = split(reviews, values)
+        record, predicted = linear.run(parts.train, parts.test, values.validation_share, look)
         records.append({"distance": distance} | record)
         probabilities.append(predicted)
     joined = {key: sum(record[key] for record in records) for key in ("features", "train_reviews", "seconds")}

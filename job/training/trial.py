@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.analysis import scores as evaluation
-from job.data import batches, ngrams
+from job.data import ngrams
+from job.data.batches import Batch, evaluation_order, training_order
 from job.data.corpus import Corpus
-from job.errors import DataError
+from job.data.reviews import Reviews, split
 from job.machine import signals
 from job.output.checkpoints import Checkpoints, Snapshot
 from job.output.folder import Result
@@ -31,34 +32,15 @@ _BACK = (0, 1, 2, 5, 10, 20, 50, 100, 200, 400)
 _RESIDENT_SHARE = 0.25
 
 
-def parts(corpus: Corpus, values: Hyperparameters) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Places of the training, validation and test reviews, each <int64>[reviews].
-
-    Raises:
-        DataError: A part that is learned from does not hold both classes.
-    """
-    if values.first_reviews:
-        train, test = batches.keras_shuffle(corpus, values.first_reviews)
-        return train, train[:0], test
-    train, validation = corpus.split_validation(values.validation_share)
-    for name, indices in (("training", train), ("validation", validation)):
-        if len(set(corpus.labels[indices].tolist())) < 2:
-            raise DataError(
-                f"{corpus.name}: the {name} part ({len(indices)} reviews) does not hold both classes; more reviews are needed"
-            )
-    return train, validation, corpus.part("test")
-
-
-def build_network(architecture: Architecture, values: Hyperparameters, seed: int, corpus: Corpus) -> Any:
-    """The network of `models.build` for this corpus's bigrams, with the embeddings' start that `ratio_scale` asks for."""
+def build_network(architecture: Architecture, values: Hyperparameters, seed: int, train: Reviews) -> Any:
+    """The network of `models.build` for the bigrams of these reviews, with the embeddings' start that `ratio_scale` asks for."""
     from job.network import forward as models
 
-    share, size = values.validation_share, values.vocabulary_size
-    pairs = ngrams.frequent_bigrams(corpus, share, size, values.bigrams)
+    size = values.vocabulary_size
+    pairs = ngrams.frequent_bigrams(train, values.bigrams)
     network = models.build(architecture, values, seed, pairs)
     if values.ratio_scale:
-        train, _ = corpus.split_validation(share)
-        ratios = ngrams.log_count_ratios(corpus, train, size, pairs)
+        ratios = ngrams.log_count_ratios(train, pairs)
         models.add_to_embeddings(network, values.ratio_scale * ratios[:size], values.ratio_scale * ratios[size:])
     return network
 
@@ -88,13 +70,11 @@ class Trial:
     ) -> None:
         from job.network import forward as models
 
-        self._architecture, self._seed, self._values, self._corpus = architecture, seed, values, corpus
+        self._architecture, self._seed, self._values = architecture, seed, values
         self._device, self._place, self._kernel = device, place, kernel
         self._name, self._traces_gradients = name or str(architecture), traces_gradients
-        self._train, self._validation, self._test = parts(corpus, values)
-        # The tutorial's network takes every review at one fixed length.
-        self._length = None if values.embedding_size else values.max_tokens
-        self._network = build_network(architecture, values, seed, corpus)
+        self._train, self._validation, self._test = split(corpus, values)
+        self._network = build_network(architecture, values, seed, self._train)
         self._logits_of = models.make_predict(self._network, values, kernel)
         self._continued: list[str] = []
 
@@ -145,7 +125,7 @@ class Trial:
         feed = self._feed()
 
         def validate() -> tuple[float, float]:
-            return evaluation.losses(self._corpus.labels[self._validation], self._predict(self._validation))
+            return evaluation.losses(self._validation.labels, self._predict(self._validation))
 
         made = training.Training(
             self._network,
@@ -176,34 +156,29 @@ class Trial:
     def _feed(self) -> Any:
         from job.training import feed
 
-        values, corpus = self._values, self._corpus
-        lengths = np.minimum(corpus.lengths[self._train], values.max_tokens)
-        steps = -(-len(self._train) // values.batch_size)
+        values, train = self._values, self._train
+        steps = -(-len(train) // values.batch_size)
 
         def order(epoch: int) -> list[NDArray[np.int64]]:
-            return batches.training_order(lengths, values.batch_size, values.length_pool, self._seed, epoch)
+            return training_order(train.lengths, values.batch_size, values.length_pool, self._seed, epoch)
 
-        def assembled(epoch: int, done: int) -> Iterable[batches.Batch]:
-            chosen = order(epoch)[done:]
-            return batches.batches(corpus, self._train, chosen, values.vocabulary_size, values.max_tokens, self._length)
+        def assembled(epoch: int, done: int) -> Iterable[Batch]:
+            return train.batches(order(epoch)[done:])
 
         room = (self._device["memory_bytes"] or 0) * _RESIDENT_SHARE
-        if self._length is None and 4 * lengths.sum() < room:
-            tokens = batches.flat(corpus, self._train, values.vocabulary_size, values.max_tokens)
-            return feed.DeviceFeed(tokens, lengths, corpus.labels[self._train].astype(np.float32), order, steps)
+        if train.length is None and 4 * train.lengths.sum() < room:
+            return feed.DeviceFeed(train.flat(), train.lengths, train.labels.astype(np.float32), order, steps)
         return feed.HostFeed(steps, assembled)
 
-    def _predict(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Logits <float32>[reviews] of the reviews at these places. A signal that is deferred ends it between batches."""
+    def _predict(self, reviews: Reviews) -> NDArray[np.float32]:
+        """Logits <float32>[reviews]. A signal that is deferred ends it between batches."""
         from job.training.loop import explained_memory
 
-        result = np.empty(len(indices), np.float32)
-        values = self._values
+        result = np.empty(len(reviews), np.float32)
         # Our loops are compiled for the shapes of training.
-        size = values.batch_size if self._kernel == "xla" else _EVALUATION_BATCH
-        order = batches.evaluation_order(np.minimum(self._corpus.lengths[indices], values.max_tokens), size)
-        assembled = batches.batches(self._corpus, indices, order, values.vocabulary_size, values.max_tokens, self._length)
-        for places, batch in zip(order, assembled, strict=True):
+        size = self._values.batch_size if self._kernel == "xla" else _EVALUATION_BATCH
+        order = evaluation_order(reviews.lengths, size)
+        for places, batch in zip(order, reviews.batches(order), strict=True):
             with explained_memory("×".join(map(str, batch.tokens.shape))):
                 result[places] = self._logits_of(batch.tokens)
             signals.raise_pending()
@@ -216,18 +191,18 @@ class Trial:
         probabilities = np.empty(0, np.float32)
         diverged, calibration = position.diverged, None
         if not diverged:
-            for name, indices in logits.items():
+            for name, reviews in logits.items():
                 if name == "test":
                     look(f"scores of {self._name}, seed {self._seed}")
-                predicted = self._predict(indices)
+                predicted = self._predict(reviews)
                 if not np.isfinite(predicted).all():
                     diverged = f"a prediction for the {name} reviews was not a number after the last epoch, seed {self._seed}"
                     break
-                if len(indices):
-                    scores[name] = evaluation.scores(self._corpus.labels[indices], predicted)
+                if len(reviews):
+                    scores[name] = evaluation.scores(reviews.labels, predicted)
             else:
                 probabilities = evaluation.probabilities(predicted)
-                calibration = evaluation.calibration(self._corpus.labels[self._test], probabilities)
+                calibration = evaluation.calibration(self._test.labels, probabilities)
         if diverged:
             reporter.message(f"warning: {self._name}: {diverged}; the other runs go on")
             scores = dict.fromkeys(scores)
@@ -266,11 +241,11 @@ class Trial:
         from job.network import forward as models
 
         values, size = self._values, self._values.batch_size
-        chosen = self._validation[: _GRADIENT_BATCHES * size]
+        chosen = self._validation.take(slice(_GRADIENT_BATCHES * size))
         norms_of = models.make_token_gradients(self._network, values, self._kernel)
-        order = batches.evaluation_order(self._corpus.lengths[chosen], size)
+        order = evaluation_order(chosen.corpus.lengths[chosen.indices], size)
         sums: dict[int, list[float]] = {}
-        for batch in batches.batches(self._corpus, chosen, order, values.vocabulary_size, values.max_tokens):
+        for batch in chosen.batches(order):
             lengths = np.count_nonzero(batch.tokens, axis=1)
             norms = norms_of(batch.tokens)
             for back in (each for each in _BACK if each < lengths.min()):

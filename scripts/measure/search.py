@@ -21,6 +21,7 @@ from job import config
 from job.config import DeviceChoice
 from job.data import batches
 from job.data.corpus import Corpus, load
+from job.data.reviews import split
 from job.machine import device
 from job.presets import PRESETS, Architecture, Hyperparameters, PresetName
 from job.training import trial
@@ -72,21 +73,17 @@ def attempt(corpus: Corpus, architecture: Architecture, values: Hyperparameters,
     from job.training import loop as training
     from job.training import optimizer as optimizers
 
-    train, held_out = corpus.split_validation(values.validation_share)
-    network = trial.build_network(architecture, values, seed, corpus)
+    train, held_out, _ = split(corpus, values)
+    network = trial.build_network(architecture, values, seed, train)
     predict = models.make_predict(network, values, kernel)
 
-    def assembled(indices: Any, order: Any) -> Any:
-        return batches.batches(corpus, indices, order, values.vocabulary_size, values.max_tokens)
-
     def validate() -> tuple[float, float]:
-        order = batches.evaluation_order(np.minimum(corpus.lengths[held_out], values.max_tokens), values.batch_size)
+        order = batches.evaluation_order(held_out.lengths, values.batch_size)
         logits = np.empty(len(held_out), np.float32)
-        for places, batch in zip(order, assembled(held_out, order), strict=True):
+        for places, batch in zip(order, held_out.batches(order), strict=True):
             logits[places] = predict(batch.tokens)
-        return evaluation.losses(corpus.labels[held_out], logits)
+        return evaluation.losses(held_out.labels, logits)
 
-    lengths = np.minimum(corpus.lengths[train], values.max_tokens)
     steps = -(-len(train) // values.batch_size)
     made = training.Training(
         network,
@@ -96,8 +93,8 @@ def attempt(corpus: Corpus, architecture: Architecture, values: Hyperparameters,
         seed,
         feed.HostFeed(
             steps,
-            lambda epoch, done: assembled(
-                train, batches.training_order(lengths, values.batch_size, values.length_pool, seed, epoch)[done:]
+            lambda epoch, done: train.batches(
+                batches.training_order(train.lengths, values.batch_size, values.length_pool, seed, epoch)[done:]
             ),
         ),
         validate,
