@@ -73,7 +73,8 @@ class Corpus:
 
     def review(self, index: int) -> NDArray[np.int32]:
         """Token ids of one review."""
-        return self.tokens[self.offsets[index] : self.offsets[index + 1]]
+        # Not of the type that NumPy gives mapped files, whose slices take several times as long.
+        return np.asarray(self.tokens)[self.offsets[index] : self.offsets[index + 1]]
 
     def section(self, first: int, last: int) -> "Corpus":
         """The reviews from `first` to before `last` alone, with the same vocabulary."""

@@ -51,4 +51,4 @@ def clip(ids: NDArray[np.int32], size: int, max_tokens: int | None = None) -> ND
     """
     if max_tokens is not None:
         ids = ids[-max_tokens:]
-    return np.where(ids < size, ids, UNKNOWN).astype(np.int32)
+    return np.where(ids < size, ids, np.int32(UNKNOWN))
