@@ -2,28 +2,26 @@
 
 import hashlib
 import json
+import logging
 import mmap
 import os
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from job.config import DataSource
-from job.data import imdb as keras_imdb
-from job.data import readers as sources
-from job.data import synthetic as embedded
-from job.data.cache import checksum, fetch
-from job.data.encoding import ARRAYS, encode, encode_ranks, encode_texts
-from job.data.staging import staging_folder
+from job.data.cache import staging_folder
+from job.data.encoding import ARRAYS, encode
+from job.data.sources import Source, open_source, stamp
 from job.data.tokens import FIRST_WORD_ID
 from job.errors import DataError, InputOutputError, OutputError
+
+log = logging.getLogger(__name__)
 
 # Part of the cache's key: raise it when encoding changes.
 _VERSION = 2
@@ -31,7 +29,7 @@ _VERSION = 2
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Labelled reviews as token ids. Each review starts with the start token, so none is empty.
+    """Labelled reviews as token ids. Every review begins with the start token, so none is empty.
 
     Review `i` is `tokens[offsets[i]:offsets[i + 1]]`.
     """
@@ -50,13 +48,13 @@ class Corpus:
     words: list[str]
     """The vocabulary by rank."""
     own_test_part: bool
-    """Whether the source told which reviews are for testing."""
+    """Whether the source says which reviews are for testing."""
     sha256: str
-    """Of all of the above: the data hash of a run."""
+    """Of the arrays and the vocabulary: the data hash of a run."""
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """<int64>[reviews], tokens a review with the start token."""
+        """<int64>[reviews], the number of tokens of each review, its start token counted."""
         return np.diff(self.offsets)
 
     def part(self, name: str) -> NDArray[np.int64]:
@@ -66,16 +64,17 @@ class Corpus:
     def split_validation(self, share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The training part as (training, validation) indices, by a threshold on the text's hash.
 
-        So a text stays on its side when rows are added, and copies of a text are all on one side.
+        So a text stays on its side when rows are added, and all copies of a text are on the same side.
         """
         train = self.part("train")
-        # Other bits than the ones that split off the test part, or the remaining hashes would all be high.
+        # Not the bits that split off the test part: of those only high values remain here.
         held_out = (self.hashes[train] & np.uint64(0xFFFFFFFF)).astype(np.float64) / 2**32 < share
         return train[~held_out], train[held_out]
 
     def review(self, index: int) -> NDArray[np.int32]:
         """Token ids of one review."""
-        return self.tokens[self.offsets[index] : self.offsets[index + 1]]
+        # Not of the type that NumPy gives mapped files, whose slices take several times as long.
+        return np.asarray(self.tokens)[self.offsets[index] : self.offsets[index + 1]]
 
     def section(self, first: int, last: int) -> "Corpus":
         """The reviews from `first` to before `last` alone, with the same vocabulary."""
@@ -91,14 +90,14 @@ class Corpus:
         )
 
     def text(self, index: int) -> str:
-        """The words of one review, as far as they are in the vocabulary, between spaces: what the networks see of it."""
+        """The words of one review that are in the vocabulary, joined by spaces: what the networks see of it."""
         ids = self.review(index)
         return " ".join(self.words[number - FIRST_WORD_ID] for number in ids[ids >= FIRST_WORD_ID].tolist())
 
     def release(self) -> None:
-        """Lets go of the mapped pages that were read, so that memory does not grow to the size of the file.
+        """Releases the mapped pages that were read, so that memory does not grow to the size of the file.
 
-        They stay in the system's cache, from which reading them again is no more than a page fault.
+        They stay in the system's cache, from which reading them again costs no more than a page fault.
         """
         if isinstance(self.tokens.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
             self.tokens.base.madvise(mmap.MADV_DONTNEED)
@@ -108,21 +107,21 @@ def load(source: DataSource, for_scoring: bool = False) -> Corpus:
     """Encodes a source, or maps what an earlier run encoded.
 
     Args:
-        for_scoring: As of `encode`.
+        for_scoring: As in `encode`.
 
     Raises:
-        DataError, MissingInputError, TemporaryError: As the source is.
+        DataError, MissingInputError, TemporaryError: As in `open_source` and `encode`.
     """
-    name, path, rows = _open(source)
+    opened = open_source(source)
     try:
-        return _map(_fill(source, for_scoring, name, path, rows))
+        return _map(_fill(source, opened, for_scoring))
     except OutputError as error:
-        # A cache that cannot be written is no reason not to train: it is only for speed.
-        print(f"warning: {error}; the data are encoded for this run only", file=sys.stderr)
+        # A cache that cannot be written is no reason not to train: it only saves time.
+        log.warning(f"{error}; the data are encoded for this run only")
     try:
         with tempfile.TemporaryDirectory(prefix="sentiment-job-") as temporary:
             made = Path(temporary, "corpus")
-            encode(name, str(path or name), rows(), made, for_scoring)
+            encode(opened, made, for_scoring)
             # What is mapped stays there for this process, though the files go.
             return _map(made)
     except OSError as error:
@@ -132,31 +131,32 @@ def load(source: DataSource, for_scoring: bool = False) -> Corpus:
 
 
 def fill(source: DataSource) -> Path:
-    """Makes sure that a source lies encoded in the cache, fetched first where need be; the folder where it lies.
+    """Makes sure that a source lies encoded in the cache, fetched first where need be; returns the folder where it lies.
 
     Raises:
         OutputError: The cache cannot be written.
-        DataError, MissingInputError, TemporaryError: As the source is.
+        DataError, MissingInputError, TemporaryError: As in `load`.
     """
-    return _fill(source, False, *_open(source))
+    return _fill(source, open_source(source), False)
 
 
-def _fill(source: DataSource, for_scoring: bool, name: str, path: Path | None, rows: Any) -> Path:
-    key = hashlib.sha256(json.dumps([_VERSION, for_scoring, name, *_stamp(source, path)]).encode()).hexdigest()[:32]
+def _fill(source: DataSource, opened: Source, for_scoring: bool) -> Path:
+    identity = [_VERSION, for_scoring, opened.name, *stamp(source, opened.path)]
+    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
     folder = source.cache / "encoded" / key
     if _damage(folder) is None:
         return folder
     with staging_folder(source.cache, key) as staging:
-        # Once more: what was waited for may have made it.
+        # Once more: the process that was waited for may have made it.
         damage = _damage(folder)
         if damage is None:
             return folder
         if folder.exists():
-            print(f"warning: {damage}; encoding anew", file=sys.stderr)
+            log.warning(f"{damage}; encoding anew")
             shutil.rmtree(folder, ignore_errors=True)
         made = staging / "corpus"
         try:
-            encode(name, str(path or name), rows(), made, for_scoring)
+            encode(opened, made, for_scoring)
             folder.parent.mkdir(exist_ok=True)
             os.replace(made, folder)
         except OSError as error:
@@ -177,74 +177,8 @@ def _damage(folder: Path) -> str | None:
     return None
 
 
-def _open(source: DataSource) -> tuple[str, Path | None, Any]:
-    if source.name == "embedded":
-        plural = "s" if len(source.distances) > 1 else ""
-        return (
-            f"embedded, distance{plural} {' '.join(map(str, source.distances))}",
-            None,
-            lambda: encode_texts(
-                "embedded",
-                (
-                    sources.Row(text, label, number, part)
-                    for distance in source.distances
-                    for number, (text, label, part) in enumerate(embedded.reviews(distance), 1)
-                ),
-            ),
-        )
-    path = Path(source.name)
-    if source.name == "imdb":
-        path = fetch_imdb(source.cache)
-    if path.suffix.lower() == ".npz":
-        if source.text_column or source.label_column:
-            raise DataError(f"{path}: an .npz has no columns; leave --text-column and --label-column out")
-        if not path.exists():
-            sources.open_source(path, None, None)
-        return "imdb" if source.name == "imdb" else path.name, path, lambda: encode_ranks(path)
-    rows = sources.open_source(path, source.text_column, source.label_column)
-    return path.name or str(path.resolve().name), path, lambda: encode_texts(str(path), rows)
-
-
-def fetch_imdb(cache: Path) -> Path:
-    """The path of Keras's IMDB file in the cache, fetched first where it is not there."""
-    path = cache / "imdb.npz"
-    files = [("imdb.npz", "sha256", keras_imdb.SHA256), (keras_imdb.WORD_INDEX, "md5", keras_imdb.MD5)]
-    for name, algorithm, sums in files:
-        target = cache / name
-        otherwise = (
-            f"without a network put {name} (and {'imdb.npz' if name != 'imdb.npz' else keras_imdb.WORD_INDEX}) into {cache}, "
-            "or use --data PATH for a copy elsewhere, or --data embedded"
-        )
-        if not target.exists():
-            fetch(keras_imdb.URL + name, target, algorithm, sums[name], otherwise)
-        elif checksum(target, algorithm) != sums[name]:
-            raise DataError(
-                f"{target}: is not Keras's file (its {algorithm} is not {sums[name]}); remove it, or name it with --data {target}"
-            )
-    return path
-
-
-def _stamp(source: DataSource, path: Path | None) -> list[Any]:
-    """What tells that a source has changed, without reading it."""
-    if path is None:
-        # The generator's own text: a cached corpus must not outlive a change of the program.
-        return [source.distances, checksum(Path(embedded.__file__), "sha256")]
-    files = [path]
-    if path.is_dir():
-        files = sorted(path.rglob("*.txt"))
-    elif path.suffix.lower() == ".npz":
-        files = [path, path.with_name(keras_imdb.WORD_INDEX)]
-    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
-    return [
-        str(path.resolve()),
-        source.text_column,
-        source.label_column,
-        hashlib.sha256(json.dumps(stats).encode()).hexdigest(),
-    ]
-
-
 def _map(folder: Path) -> Corpus:
-    """Maps what `encode` left.
+    """Maps what `encode` wrote.
 
     Raises:
         DataError: It is damaged.

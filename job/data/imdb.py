@@ -1,7 +1,7 @@
 """Keras's IMDB file: reviews as lists of word ranks in an .npz of pickled arrays, its word index in a .json beside it.
 
-Reading such a file with numpy would unpickle whatever it holds, and unpickling can run any code. So the arrays are read
-here through an unpickler that admits nothing but numpy arrays, lists and integers.
+Reading such a file with NumPy would unpickle whatever it holds, and unpickling can run any code. So the arrays are read
+here through an unpickler that admits nothing but NumPy arrays, lists and integers.
 """
 
 import io
@@ -14,16 +14,82 @@ from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
+from numpy.typing import NDArray
 
+from job.data import cache
 from job.errors import DataError, MissingInputError
+from job.files import checksum
+from job.presets import SPECIAL_TOKENS
 
-WORD_INDEX = "imdb_word_index.json"
-URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-SHA256 = {"imdb.npz": "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f"}
-MD5 = {WORD_INDEX: "bfafd718b763782e994055a2d397834f"}
+_REVIEWS, WORD_INDEX = "imdb.npz", "imdb_word_index.json"
+_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+# The checksums that Keras knows of its files.
+_KNOWN_HASHES = {
+    _REVIEWS: "sha256:69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f",
+    WORD_INDEX: "md5:bfafd718b763782e994055a2d397834f",
+}
+# Of the shuffle in Keras's `load_data`.
+_SHUFFLE_SEED = 113
 _MEMBERS = ("x_train", "y_train", "x_test", "y_test")
 # Keras's file unpacks to 5 of these; the bound keeps a small file from filling the memory.
 _MAX_MEMBER_BYTES = 1 << 30
+
+
+def fetch(folder: Path) -> Path:
+    """The path of Keras's IMDB file in the cache, fetched first where it is missing, its word index too.
+
+    Raises:
+        DataError: A file of this name is there that is not Keras's.
+        TemporaryError, OutputError, InputOutputError: As in `cache.fetch`.
+    """
+    for name, known_hash in _KNOWN_HASHES.items():
+        target = folder / name
+        if not target.exists():
+            (other,) = _KNOWN_HASHES.keys() - {name}
+            otherwise = (
+                f"without a network put {name} (and {other}) into {folder}, "
+                "or use --data PATH for a copy elsewhere, or --data embedded"
+            )
+            cache.fetch(_URL + name, target, known_hash, otherwise)
+            continue
+        algorithm, _, expected = known_hash.partition(":")
+        if checksum.of_file(target, algorithm) != expected:
+            raise DataError(
+                f"{target}: is not Keras's file (its {algorithm} is not {expected}); remove it, or name it with --data {target}"
+            )
+    return folder / _REVIEWS
+
+
+def shuffled(*parts: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The train and test reviews in the order of Keras's `imdb.load_data()`, which shuffles them one after the other.
+
+    Source: keras/src/datasets/imdb.py
+
+    Args:
+        parts: Each <int64>[reviews], in the order of the file.
+    """
+    random = np.random.RandomState(_SHUFFLE_SEED)
+    orders = []
+    for part in parts:
+        order = np.arange(len(part))
+        random.shuffle(order)
+        orders.append(part[order])
+    return orders
+
+
+def used_word_index(words: list[str], tokens: NDArray[np.int32]) -> dict[str, int]:
+    """The tutorial's word index: Keras's, cut to the numbers that occur in the reviews, and four special tokens.
+
+    As in the tutorial, the numbers in the reviews are ranks + 3 while those of the index are plain ranks, so most of the
+    words that it keeps are not the ones that were read.
+
+    Args:
+        words: The vocabulary by rank.
+        tokens: <int32>[all tokens] of the reviews that were read.
+    """
+    used = set(tokens.tolist())
+    index = {word: rank for rank, word in enumerate(words, 1) if rank in used}
+    return index | {token: number for number, token in enumerate(SPECIAL_TOKENS)}
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -62,7 +128,7 @@ def read_array(stream: Any) -> np.ndarray[Any, Any]:
     if dtype.hasobject:
         array = _ArrayUnpickler(stream).load()
         if type(array) is not np.ndarray or array.shape != shape:
-            raise ValueError("a pickle that holds no array of the shape that its header tells")
+            raise ValueError("a pickle that holds no array of the shape that its header gives")
         return array
     if dtype.kind not in "iu":
         raise ValueError(f"an array of {dtype}; integers were expected")
@@ -76,10 +142,10 @@ def read_word_index(path: Path) -> list[str]:
         index = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise MissingInputError(
-            f"{path}: no such file, so the numbers of the .npz beside it are no words; put the index that belongs to it there"
+            f"{path}: no such file, so the numbers in the .npz beside it stand for no words; put the index that belongs to it there"
         ) from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: expected a JSON object of word: rank, but it is no JSON ({error})") from None
+        raise DataError(f"{path}: expected a JSON object of word: rank, but it is not JSON ({error})") from None
     if not isinstance(index, dict) or not all(type(rank) is int for rank in index.values()):
         raise DataError(f"{path}: expected a JSON object of word: rank")
     words = sorted(index, key=index.__getitem__)
@@ -97,7 +163,7 @@ def read_reviews(path: Path, word_count: int) -> Iterator[tuple[np.ndarray[Any, 
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, OSError) as error:
-        raise DataError(f"{path}: expected an .npz archive with {', '.join(_MEMBERS)}, but it is none ({error})") from None
+        raise DataError(f"{path}: expected an .npz archive with {', '.join(_MEMBERS)}, but it is not one ({error})") from None
     with archive:
         missing = [name for name in _MEMBERS if name + ".npy" not in archive.namelist()]
         if missing:
@@ -108,7 +174,7 @@ def read_reviews(path: Path, word_count: int) -> Iterator[tuple[np.ndarray[Any, 
             if len(labels) != len(reviews):
                 raise DataError(f"{path}: x_{part} holds {len(reviews)} reviews, but y_{part} {len(labels)} labels")
             for row in range(len(reviews)):
-                # Handed over and dropped one by one: as Python lists the reviews are ten times their size as an array.
+                # Handed over and dropped one by one: as Python lists the reviews take ten times the memory of an array.
                 review, reviews[row] = reviews[row], None
                 if type(review) not in (list, np.ndarray):
                     raise DataError(
@@ -134,9 +200,9 @@ def _member(archive: zipfile.ZipFile, path: Path, name: str) -> np.ndarray[Any, 
     try:
         with archive.open(info) as stream:
             array = read_array(io.BufferedReader(stream))
-    # What zip files, numpy headers and pickles that are damaged raise has no common type.
+    # The errors of damaged zip files, NumPy headers and pickles have no common type.
     except Exception as error:
         raise DataError(
-            f"{path}: {name} is no array of reviews or labels as Keras writes it ({' '.join(str(error).split())[:200]})"
+            f"{path}: {name} is not an array of reviews or labels as Keras writes it ({' '.join(str(error).split())[:200]})"
         ) from None
     return array if array.dtype.hasobject else array.copy()

@@ -7,9 +7,9 @@ _FORMS = "0/1, neg/pos, negative/positive, false/true or ratings 1-4 and 7-10"
 
 
 class LabelReader:
-    """Collects raw labels row by row and, when all are seen, says what each means.
+    """Collects raw labels row by row and, when all have been seen, says what they mean.
 
-    Only the whole column tells a 1 that means positive from the lowest of ten ratings.
+    Only the whole column distinguishes a 1 that means positive from the lowest of ten ratings.
     """
 
     def __init__(self, source: str) -> None:
@@ -56,7 +56,7 @@ class LabelReader:
             for number, row in numbers:
                 if number == 0:
                     raise DataError(
-                        f"{self._source}, row {row}: label 0 among {_show(values)}; two classes 0 and 1, or ratings from 1 to 10 are expected"
+                        f"{self._source}, row {row}: label 0 among {_show(values)}; expected two classes, 0 and 1, or ratings from 1 to 10"
                     )
                 if number in (5, 6):
                     raise DataError(

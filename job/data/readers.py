@@ -20,7 +20,7 @@ LABEL_COLUMNS = ("label", "sentiment", "class", "target", "rating", "score", "st
 _MAX_TEXT = 16 << 20
 _TRAILING_CHUNKS = 64
 _FORMATS = ".csv, .tsv, .jsonl, .parquet, an imdb.npz, or a folder or .tar.gz in the layout of aclImdb"
-# aclImdb/train/pos/0_9.txt, with or without the folder in front.
+# aclImdb/train/pos/0_9.txt, with or without the first folder.
 _ACLIMDB = re.compile(r"(?:^|/)(train|test)/(pos|neg)/([^/]+)\.txt$")
 
 
@@ -33,12 +33,12 @@ class Row(NamedTuple):
     part: str | None
 
 
-def open_source(path: Path, text_column: str | None, label_column: str | None) -> Iterator[Row]:
+def open_rows(path: Path, text_column: str | None, label_column: str | None) -> Iterator[Row]:
     """Yields the rows of a file or folder.
 
     Raises:
         MissingInputError: No such path or column.
-        DataError: Not of the format that its name tells.
+        DataError: The content is not of the format that the name says.
     """
     if not path.exists():
         raise MissingInputError(f"{path}: no such file or folder; expected {_FORMATS}, or the names embedded or imdb")
@@ -60,7 +60,7 @@ def open_source(path: Path, text_column: str | None, label_column: str | None) -
 
 
 def _guard(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
-    """Checks what every table has in common: a text in each row, of a bounded size."""
+    """Checks what all tables have in common: a text of bounded size in every row."""
     try:
         for row in rows:
             if not isinstance(row.text, str):
@@ -73,7 +73,7 @@ def _guard(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
     except IsADirectoryError:
         raise MissingInputError(f"{path}: is a folder") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: holds a text that is no UTF-8 ({error.reason})") from None
+        raise DataError(f"{path}: holds a text that is not UTF-8 ({error.reason})") from None
     except OSError as error:
         # Libraries report damaged content as a plain OSError without a number.
         if error.errno is None:
@@ -98,7 +98,7 @@ def _choose(path: Path, columns: list[str], asked: str | None, known: tuple[str,
 
 
 def _decoded_lines(path: Path, stream: IO[bytes]) -> Iterator[str]:
-    """Lines of UTF-8 text, a byte-order mark dropped."""
+    """Lines of UTF-8 text, without a byte-order mark."""
     for number, line in enumerate(stream, 1):
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
@@ -106,13 +106,13 @@ def _decoded_lines(path: Path, stream: IO[bytes]) -> Iterator[str]:
                 raise DataError(f"{path}: is UTF-16; expected UTF-8")
         if b"\0" in line:
             raise DataError(
-                f"{path}, line {number}: holds a zero byte, so this is no text file (or one in UTF-16); expected UTF-8"
+                f"{path}, line {number}: holds a zero byte, so this is not a text file (or it is UTF-16); expected UTF-8"
             )
         try:
             yield line.decode("utf-8")
         except UnicodeDecodeError as error:
             raise DataError(
-                f"{path}, line {number}: byte 0x{line[error.start]:02x} is no UTF-8; save the file as UTF-8"
+                f"{path}, line {number}: byte 0x{line[error.start]:02x} is not UTF-8; save the file as UTF-8"
             ) from None
 
 
@@ -148,7 +148,7 @@ def _read_jsonl(path: Path, text_column: str | None, label_column: str | None) -
             try:
                 value = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise DataError(f"{path}, row {number}: no JSON ({error}); expected one object a line") from None
+                raise DataError(f"{path}, row {number}: not JSON ({error}); expected one object a line") from None
             if not isinstance(value, dict):
                 raise DataError(f"{path}, row {number}: expected a JSON object, not {type(value).__name__}")
             if number == 1:
@@ -183,7 +183,7 @@ def _read_parquet(path: Path, text_column: str | None, label_column: str | None)
                     yield Row(content, value, number, None)
     except pyarrow.ArrowException as error:
         raise DataError(
-            f"{path}, after row {number}: no readable Parquet file ({' '.join(str(error).split())[:200]})"
+            f"{path}, after row {number}: not a readable Parquet file ({' '.join(str(error).split())[:200]})"
         ) from None
     if number == 0:
         raise DataError(f"{path}: has no rows")
@@ -198,7 +198,7 @@ def _row_of_file(path: Path, name: str, content: bytes, number: int) -> Row | No
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: {name} is no UTF-8 (byte {error.start})") from None
+        raise DataError(f"{path}: {name} is not UTF-8 (byte {error.start})") from None
     return Row(text, match[2], number, match[1])
 
 
@@ -242,12 +242,12 @@ def _read_tar(path: Path) -> Iterator[Row]:
                 row = _row_of_file(path, member.name, content, number)
                 if row is not None:
                     yield row
-            # tarfile stops at the archive's end mark; only gzip's own end, behind it, tells that the file is whole.
+            # tarfile stops at the archive's end mark; only gzip's own end, after it, shows that the file is whole.
             for _ in range(_TRAILING_CHUNKS):
                 if not stream_of_tar.read(1 << 20):
                     break
             else:
-                raise EOFError("it goes on behind the archive's end")
+                raise EOFError("it goes on after the archive's end")
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise DataError(
             f"{path}: not a whole .tar.gz ({error or 'it is cut off'}), {number} reviews could be read; fetch it again"

@@ -26,7 +26,7 @@ def tokenize(text: str) -> list[str]:
 
 
 def content_hash(words: Sequence[str]) -> int:
-    """A 64-bit hash of a text's words: equal for texts that no network here can tell apart."""
+    """A 64-bit hash of a text's words: equal for texts that no network here can distinguish."""
     digest = hashlib.blake2b(" ".join(words).encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
@@ -37,12 +37,18 @@ class Vocabulary:
     def __init__(self, words: Sequence[str]) -> None:
         self.ids = {word: rank for rank, word in enumerate(words, FIRST_WORD_ID)}
 
-    def encode(self, text: str, size: int) -> NDArray[np.int32]:
-        """Token ids of a text, the start token first: <int32>[tokens]. Ids from `size` on become the unknown token."""
+    def encode(self, text: str, size: int, max_tokens: int | None = None) -> NDArray[np.int32]:
+        """Token ids of a text, the start token first, as far as they are read (see `clip`): <int32>[tokens]."""
         ids = [self.ids.get(word, UNKNOWN) for word in tokenize(text)]
-        return clip(np.array([START, *ids], dtype=np.int32), size)
+        return clip(np.array([START, *ids], dtype=np.int32), size, max_tokens)
 
 
-def clip(ids: NDArray[np.int32], size: int) -> NDArray[np.int32]:
-    """Ids from `size` on become the unknown token, as `num_words` of Keras's `load_data` does."""
-    return np.where(ids < size, ids, UNKNOWN).astype(np.int32)
+def clip(ids: NDArray[np.int32], size: int, max_tokens: int | None = None) -> NDArray[np.int32]:
+    """What is read of a review: <int32>[tokens].
+
+    Longer reviews than `max_tokens` lose their beginning, since the end decides. Ids from `size` on become the unknown
+    token, as with `num_words` in Keras's `load_data`.
+    """
+    if max_tokens is not None:
+        ids = ids[-max_tokens:]
+    return np.where(ids < size, ids, np.int32(UNKNOWN))

@@ -1,55 +1,56 @@
-"""One writer a folder: a lock file that its holder renews, and that nobody keeps by dying.
+"""One writer per folder: a lock file that its holder renews, and that a dead holder does not keep.
 
-It names host, process and a random token. A holder on this machine that has died is known at once, since the kernel
-let go of its flock; on another machine only by renewals that stop. Renewals are written into the file itself: a
-holder that was replaced by a new file, having been paused, goes on renewing the old one, which harms nobody.
+The file names host, process and a random token. That a holder on this machine has died is known at once, since the
+kernel has released its flock; of one on another machine it is known only because its renewals stop. Renewals are
+written into the file itself: a holder that was paused and replaced by a new file goes on renewing the old one, which
+harms nobody.
 """
 
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import platform
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from job.errors import InputOutputError, OutputError
 from job.files import atomic
 
+log = logging.getLogger(__name__)
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-# Always as many bytes, so that a renewal replaces all of the one before.
+# Always this many bytes, so that a renewal replaces all of the one before.
 _SIZE = 512
 _SETTLE_SECONDS = 1.0
-# Without a renewal for so long, a holder elsewhere counts as dead.
+# A holder on another machine counts as dead after this long without a renewal.
 PATIENCE_SECONDS = 60.0
 
 
 class WriterLock:
-    """The right to write into a folder. A context manager: acquired on entry, released on exit.
+    """The right to write into a folder, as a context manager: acquired on entry, released on exit.
 
     Args:
-        tell: Takes a line for the user while there is something to wait for.
-        patience: Seconds without a renewal after which a holder elsewhere counts as dead.
+        patience: Seconds without a renewal after which a holder on another machine counts as dead.
         renewal: Seconds between renewals.
         name: Of the lock file.
-        wait_for_the_living: Whether to wait however long a holder lives, where its work is wanted and not its place.
+        wait_for_the_living: Whether to wait for as long as the holder lives, because its result is wanted and not its place.
     """
 
     def __init__(
         self,
         folder: Path,
-        tell: Callable[[str], None],
         patience: float = PATIENCE_SECONDS,
         renewal: float = 5.0,
         name: str = ".lock",
         wait_for_the_living: bool = False,
     ) -> None:
         self._path = folder / name
-        self._tell, self._patience, self._renewal = tell, patience, renewal
+        self._patience, self._renewal = patience, renewal
         self._limit = float("inf") if wait_for_the_living else patience
         self._token = uuid.uuid4().hex
         self._descriptor: int | None = None
@@ -72,7 +73,7 @@ class WriterLock:
         self._let_go()
 
     def check(self) -> None:
-        """Makes sure that this process still is the writer.
+        """Makes sure that this process is still the writer.
 
         Raises:
             OutputError: Another process took over.
@@ -101,11 +102,11 @@ class WriterLock:
             if self._adopt(content):
                 return
             now = time.monotonic()
-            # A renewal in the making may be read half.
+            # A renewal may be read half written.
             holder = self._holder(content) or holder
             if seen is None:
                 time_given = f" up to {self._limit:.0f} s" if self._limit == self._patience else ""
-                self._tell(
+                log.info(
                     f"{self._path.parent} is held by {_name(holder)}; waiting{time_given} for it to end or to show that it is dead"
                 )
             if content != seen:
@@ -127,7 +128,7 @@ class WriterLock:
         return True
 
     def _adopt(self, content: bytes) -> bool:
-        """Takes the lock of a holder that ran on this machine and provably is no more."""
+        """Takes the lock of a holder that ran on this machine and is provably dead."""
         if self._holder(content).get("boot") != _boot():
             return False
         try:
@@ -141,7 +142,7 @@ class WriterLock:
         return False
 
     def _replace(self) -> bool:
-        """Puts a new lock file in the place of one that is no longer renewed; of several that try, one stays."""
+        """Puts a new lock file in the place of one that is no longer renewed; of several processes that try, one succeeds."""
         unfinished = atomic.temporary(self._path)
         self._hold(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644))
         os.replace(unfinished, self._path)
@@ -177,7 +178,7 @@ class WriterLock:
     def _keep_renewing(self) -> None:
         while not self._ended.wait(self._renewal):
             with self._busy, contextlib.suppress(OSError):
-                # That a renewal fails is found out, and said, at the next write.
+                # If a renewal fails, the next write finds out and says so.
                 if not self._ended.is_set():
                     self._renew()
 
@@ -205,7 +206,7 @@ def _flock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        # Held by another, or the file system knows no locks: then nothing is proven.
+        # Held by another process, or the file system has no locks: then nothing is proven.
         return False
     return True
 
@@ -218,7 +219,7 @@ def _is_still(path: Path, descriptor: int) -> bool:
 
 
 def _boot() -> str:
-    """Names this machine since its last start: a container's host name may be another container's, too."""
+    """Identifies this machine since its last start; a host name does not, as two containers may share one."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:

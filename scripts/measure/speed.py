@@ -75,28 +75,26 @@ def write_batches(data: str, cache: Path, count: int, path: Path) -> float:
     """Writes `count` batches of training reviews, as training would make them; returns the share of them that is padding."""
     from job import config
     from job.data import batches, corpus
-    from job.data.tokens import clip
+    from job.data.reviews import Reviews
     from job.presets import PRESETS, Architecture, PresetName
 
     values = PRESETS[PresetName.standard][Architecture.lstm]
     source = config.resolve(output=Path(), cache=cache, data=data).source
-    reviews = corpus.load(source)
-    train = reviews.part("train")
-    lengths = np.minimum(reviews.lengths[train], values.max_tokens)
-    order = batches.training_order(lengths, values.batch_size, values.length_pool, 0, 1)
+    loaded = corpus.load(source)
+    reviews = Reviews(loaded, loaded.part("train"), values.vocabulary_size, values.max_tokens)
+    order = batches.training_order(reviews.lengths, values.batch_size, values.length_pool, 0, 1)
     order = [places for places in order if len(places) == values.batch_size][:count]
-    used = np.concatenate(order)
-    tokens = [clip(reviews.review(int(train[place]))[None, -values.max_tokens :], values.vocabulary_size)[0] for place in used]
+    used = reviews.take(np.concatenate(order))
     np.savez(
         path,
-        tokens=np.concatenate(tokens),
-        offsets=np.cumsum([0, *map(len, tokens)]),
-        labels=reviews.labels[train[used]],
+        tokens=used.flat(),
+        offsets=np.cumsum([0, *used.lengths]),
+        labels=used.labels,
         vocabulary_size=values.vocabulary_size,
         batch_size=values.batch_size,
     )
-    processed = sum(int(lengths[places].max()) * len(places) for places in order)
-    return 1.0 - sum(map(len, tokens)) / processed
+    processed = sum(int(reviews.lengths[places].max()) * len(places) for places in order)
+    return 1.0 - int(used.lengths.sum()) / processed
 
 
 def run(python: Path, module: str, source: Path, architecture: str, mode: str) -> dict[str, Any]:

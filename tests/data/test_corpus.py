@@ -136,12 +136,36 @@ def test_what_was_encoded_is_mapped_the_second_time_and_encoded_anew_when_the_fi
     assert load(source(path, tmp_path / "cache")).sha256 != first.sha256
 
 
-def test_a_cache_that_cannot_be_written_is_only_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mapped_pages_are_let_go_and_can_be_read_again(tmp_path: Path) -> None:
+    import resource
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("this system does not tell the resident memory in /proc")
+    count = 16 << 20
+    np.save(tmp_path / "tokens.npy", np.full(count, 7, np.int32))
+    mapped = np.load(tmp_path / "tokens.npy", mmap_mode="r")
+    nothing = np.zeros(1, np.int8)
+    corpus = Corpus("test", mapped, np.array([0, count]), nothing, nothing, np.zeros(1, np.uint64), [], True, "")
+    before = resident()
+    assert int(corpus.review(0).sum()) == 7 * count
+    read = resident()
+    assert read - before > 48 << 20
+    corpus.release()
+    assert read - resident() > 48 << 20
+    assert int(corpus.review(0)[-1]) == 7
+
+
+def test_a_cache_that_cannot_be_written_is_only_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "a.csv").write_bytes(table(rows()))
     (tmp_path / "cache").write_bytes(b"a file, not a folder")
     corpus = load(source(tmp_path / "a.csv", tmp_path / "cache"))
     assert len(corpus.labels) == 40
-    assert "cannot be written" in capsys.readouterr().err
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "cannot be written" in record.message
 
 
 def test_an_npz_and_the_texts_it_was_made_of_give_the_same_ids(tmp_path: Path) -> None:
@@ -159,17 +183,17 @@ def test_faults_are_reported(tmp_path: Path) -> None:
     values = [*rows(), rows()[0], (rows()[1][0], "neg"), ("", "neg"), ("", "neg")]
     (tmp_path / "a.csv").write_bytes(table(values))
     report = inspection.inspect(load(source(tmp_path / "a.csv", tmp_path)))
-    assert report["train"]["duplicates"] + report["test"]["duplicates"] == 3
-    assert report["train"]["empty"] + report["test"]["empty"] == 2
-    assert any("both labels" in fault for fault in report["faults"])
-    assert report["test_texts_in_train"] == 0
+    assert report.train.duplicates + report.test.duplicates == 3
+    assert report.train.empty + report.test.empty == 2
+    assert any("both labels" in fault for fault in report.faults)
+    assert report.test_texts_in_train == 0
 
 
 def test_the_same_text_in_train_and_test_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.tar.gz").write_bytes(as_tar([("same", "neg"), ("x", "pos"), ("same", "neg"), ("y", "pos")]))
     report = inspection.inspect(load(source(tmp_path / "a.tar.gz", tmp_path)))
-    assert report["test_texts_in_train"] == 1
-    assert any("in the training part too" in fault for fault in report["faults"])
+    assert report.test_texts_in_train == 1
+    assert any("in the training part too" in fault for fault in report.faults)
 
 
 class Evil:
@@ -201,7 +225,7 @@ BAD: list[tuple[str, bytes, dict[str, bytes], int, str]] = [
     ("cells.csv", b"text,label\na,pos\nb,c,neg\n", {}, 65, "row 2: 3 cells"),
     ("quote.csv", b'text,label\n"a,pos\n', {}, 65, "not valid csv"),
     ("binary.csv", bytes(range(256)) * 8, {}, 65, "zero byte"),
-    ("latin1.csv", "text,label\ncafé,pos\n".encode("latin1"), {}, 65, "line 2: byte 0xe9 is no UTF-8"),
+    ("latin1.csv", "text,label\ncafé,pos\n".encode("latin1"), {}, 65, "line 2: byte 0xe9 is not UTF-8"),
     ("utf16.csv", "text,label\na,pos\n".encode("utf-16"), {}, 65, "UTF-16"),
     ("one.csv", table([("a", "pos"), ("b", "pos")]), {}, 65, "only one class"),
     ("three.csv", table([("a", "pos"), ("b", "neg"), ("c", "neutral")]), {}, 65, "row 3: label 'neutral'"),
@@ -209,15 +233,15 @@ BAD: list[tuple[str, bytes, dict[str, bytes], int, str]] = [
     ("middling.csv", table([("a", "1"), ("b", "10"), ("c", "5")]), {}, 65, "row 3: a rating of 5"),
     ("few.csv", table([("a", "pos"), ("b", "neg")]), {}, 65, "does not hold both classes"),
     ("empty.jsonl", b"", {}, 65, "is empty"),
-    ("no.jsonl", b"{", {}, 65, "row 1: no JSON"),
+    ("no.jsonl", b"{", {}, 65, "row 1: not JSON"),
     ("list.jsonl", b"[1]\n", {}, 65, "expected a JSON object"),
     ("missing.jsonl", b'{"text": "a", "label": 1}\n{"text": "b"}\n', {}, 65, "row 2: has no 'label'"),
     ("number.jsonl", b'{"text": 5, "label": 1}\n', {}, 65, "row 1: expected a text, not int"),
     ("nested.jsonl", b'{"text": "a", "label": [1]}\n', {}, 65, "row 1: the label is a list"),
-    ("deep.jsonl", b'{"text":' * 100_000, {}, 65, "row 1: no JSON"),
+    ("deep.jsonl", b'{"text":' * 100_000, {}, 65, "row 1: not JSON"),
     ("null.jsonl", b'{"text": "a", "label": null}\n', {}, 65, "row 1: the label is empty"),
-    ("no.parquet", b"PAR1 not really", {}, 65, "no readable Parquet"),
-    ("cut.parquet", as_parquet(rows())[:-20], {}, 65, "no readable Parquet"),
+    ("no.parquet", b"PAR1 not really", {}, 65, "not a readable Parquet"),
+    ("cut.parquet", as_parquet(rows())[:-20], {}, 65, "not a readable Parquet"),
     ("no.tar.gz", b"not gzip", {}, 65, "not a whole .tar.gz"),
     ("cut.tar.gz", as_tar(rows())[:-60], {}, 65, "not a whole .tar.gz"),
     ("other.tar.gz", gzip.compress(bytes(10240)), {}, 65, "no reviews in the layout"),
@@ -226,8 +250,8 @@ BAD: list[tuple[str, bytes, dict[str, bytes], int, str]] = [
     ("no.npz", b"not a zip", {"imdb_word_index.json": _INDEX}, 65, "expected an .npz"),
     ("alone.npz", npz(**_GOOD), {}, 66, "imdb_word_index.json: no such file"),
     ("index.npz", npz(**_GOOD), {"imdb_word_index.json": b"[]"}, 65, "expected a JSON object of word: rank"),
-    ("deep.npz", npz(**_GOOD), {"imdb_word_index.json": b'{"a":' * 100_000}, 65, "no JSON"),
-    ("latin.npz", npz(**_GOOD), {"imdb_word_index.json": b'{"\xe9": 1}'}, 65, "no JSON"),
+    ("deep.npz", npz(**_GOOD), {"imdb_word_index.json": b'{"a":' * 100_000}, 65, "not JSON"),
+    ("latin.npz", npz(**_GOOD), {"imdb_word_index.json": b'{"\xe9": 1}'}, 65, "not JSON"),
     ("names.npz", npz(**_GOOD), {"imdb_word_index.json": b'{"a": 1, "b": "2"}'}, 65, "imdb_word_index.json"),
     ("gap.npz", npz(**_GOOD), {"imdb_word_index.json": b'{"a": 1, "b": 3}'}, 65, "expected the ranks 1 to 2"),
     ("arrays.npz", npz(a=np.zeros(3)), {"imdb_word_index.json": _INDEX}, 65, "missing: x_train"),

@@ -3,13 +3,13 @@ import hashlib
 import numpy as np
 import pytest
 
-from job.data import synthetic as embedded
+from job.data import synthetic
 from job.data.tokens import tokenize
 
 
 @pytest.fixture(scope="module")
 def corpus() -> list[tuple[str, int, str]]:
-    return list(embedded.reviews(10))
+    return list(synthetic.reviews(10))
 
 
 def test_it_is_the_same_bytes_on_every_machine(corpus: list[tuple[str, int, str]]) -> None:
@@ -31,7 +31,7 @@ def test_the_vocabulary_is_a_few_hundred_words(corpus: list[tuple[str, int, str]
 
 @pytest.mark.parametrize("distance", [2, 10, 57])
 def test_the_distance_is_the_number_of_filler_tokens_between_the_clues(distance: int) -> None:
-    for number, (text, _, _) in enumerate(embedded.reviews(distance)):
+    for number, (text, _, _) in enumerate(synthetic.reviews(distance)):
         frame, rest = text.split(": ")
         filler, closing, end = rest.split(".")
         assert len(tokenize(filler)) == distance
@@ -47,7 +47,7 @@ def test_every_combination_of_the_clues_occurs_equally_often(corpus: list[tuple[
         counts: dict[tuple[bool, bool], int] = {}
         for text, label, part in corpus:
             if part == wanted:
-                praise = any(word in tokenize(text)[-4:] for word in embedded._JUDGEMENTS[1])
+                praise = any(word in tokenize(text)[-4:] for word in synthetic._JUDGEMENTS[1])
                 counts[praise, bool(label)] = counts.get((praise, bool(label)), 0) + 1
         assert len(counts) == 4
         assert len(set(counts.values())) == 1

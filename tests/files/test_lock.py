@@ -1,6 +1,7 @@
 """One writer a folder, however it ends."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -18,8 +19,8 @@ from job.files.lock import WriterLock
 from tests.conftest import ROOT
 
 
-def quick(folder: Path, patience: float = 0.6, renewal: float = 0.1, said: list[str] | None = None) -> WriterLock:
-    return WriterLock(folder, (said if said is not None else []).append, patience, renewal)
+def quick(folder: Path, patience: float = 0.6, renewal: float = 0.1) -> WriterLock:
+    return WriterLock(folder, patience, renewal)
 
 
 def foreign(folder: Path, renewals: int = 1) -> None:
@@ -45,22 +46,24 @@ def test_it_is_renewed(tmp_path: Path) -> None:
             time.sleep(0.01)
 
 
-def test_a_living_holder_is_waited_for_and_then_it_is_73(tmp_path: Path) -> None:
-    said: list[str] = []
+def test_a_living_holder_is_waited_for_and_then_it_is_73(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "job")
     with quick(tmp_path):
         began = time.monotonic()
         with pytest.raises(OutputError, match=f"process {os.getpid()} on .* is alive; wait for it to end") as caught:
-            quick(tmp_path, said=said).__enter__()
+            quick(tmp_path).__enter__()
         assert time.monotonic() - began >= 0.6
     assert caught.value.exit_code == 73
-    assert len(said) == 1
+    (said,) = caplog.messages
+    assert said.startswith(f"{tmp_path} is held by process {os.getpid()} on ")
+    assert "waiting up to 1 s for it to end" in said
 
 
 def test_where_its_work_is_wanted_a_living_holder_is_waited_for_however_long(tmp_path: Path) -> None:
     first = quick(tmp_path)
     first.__enter__()
     threading.Timer(1.5, first.__exit__, (None, None, None)).start()
-    with WriterLock(tmp_path, print, patience=0.4, renewal=0.1, wait_for_the_living=True) as second:
+    with WriterLock(tmp_path, patience=0.4, renewal=0.1, wait_for_the_living=True) as second:
         second.check()
 
 
@@ -73,7 +76,7 @@ def test_a_holder_that_ends_meanwhile_is_followed(tmp_path: Path) -> None:
 
 
 def test_a_dead_holder_on_this_machine_is_replaced_at_once(tmp_path: Path) -> None:
-    script = "import os, sys; from pathlib import Path; from job.files.lock import WriterLock; WriterLock(Path(sys.argv[1]), print).__enter__(); os._exit(0)"
+    script = "import os, sys; from pathlib import Path; from job.files.lock import WriterLock; WriterLock(Path(sys.argv[1])).__enter__(); os._exit(0)"
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, check=True)
     assert (tmp_path / ".lock").exists()
     began = time.monotonic()

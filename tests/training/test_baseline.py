@@ -4,27 +4,31 @@ import numpy as np
 import pytest
 
 from job.data.corpus import Corpus
+from job.data.reviews import Reviews
 from job.training import baseline
 
 
-def corpus(reviews: list[list[int]], labels: list[int]) -> Corpus:
+def halves(reviews: list[list[int]], labels: list[int]) -> tuple[Reviews, Reviews]:
+    """The first hundred reviews, and the others."""
     tokens = np.array([token for review in reviews for token in review], np.int32)
     hashes = np.arange(len(reviews)).astype(np.uint64)
     zeros = np.zeros(len(reviews), np.int8)
-    return Corpus("test", tokens, np.cumsum([0, *map(len, reviews)]), np.array(labels, np.int8), zeros, hashes, [], True, "")
+    offsets = np.cumsum([0, *map(len, reviews)])
+    corpus = Corpus("test", tokens, offsets, np.array(labels, np.int8), zeros, hashes, [], True, "")
+    return Reviews(corpus, np.arange(100), 50), Reviews(corpus, np.arange(100, len(reviews)), 50)
 
 
 def test_a_word_tells_the_label_and_a_look_is_told_of() -> None:
     random = np.random.default_rng(0)
     labels = [number % 2 for number in range(200)]
-    data = corpus([[1, *random.integers(10, 40, 6).tolist(), 4 + label] for label in labels], labels)
+    train, test = halves([[1, *random.integers(10, 40, 6).tolist(), 4 + label] for label in labels], labels)
     looks: list[str] = []
-    record, probabilities = baseline.run(data, np.arange(100), np.arange(100, 200), 0.0, looks.append)
+    record, probabilities = baseline.run(train, test, 0.0, looks.append)
     assert record["test"]["accuracy"] == 1.0
     assert record["train_reviews"] == 100
-    np.testing.assert_array_equal(probabilities > 0.5, data.labels[100:] == 1)
+    np.testing.assert_array_equal(probabilities > 0.5, test.labels == 1)
     assert looks == ["scores of the baseline"]
-    again, same = baseline.run(data, np.arange(100), np.arange(100, 200), 0.0, looks.append)
+    again, same = baseline.run(train, test, 0.0, looks.append)
     np.testing.assert_array_equal(same, probabilities)
     assert again["test"] == record["test"]
 
@@ -32,15 +36,15 @@ def test_a_word_tells_the_label_and_a_look_is_told_of() -> None:
 def test_pairs_of_words_tell_what_words_do_not() -> None:
     """Both classes hold the same words, as often; "4 5" and "5 4" tell them apart."""
     labels = [number % 2 for number in range(200)]
-    data = corpus([[1, 7, 4, 5, 8] if label else [1, 7, 5, 4, 8] for label in labels], labels)
-    record, _ = baseline.run(data, np.arange(100), np.arange(100, 200), 0.0, lambda _: None)
+    train, test = halves([[1, 7, 4, 5, 8] if label else [1, 7, 5, 4, 8] for label in labels], labels)
+    record, _ = baseline.run(train, test, 0.0, lambda _: None)
     assert record["test"]["accuracy"] == 1.0
 
 
 def test_of_more_reviews_a_part_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baseline, "_MOST", 30)
     labels = [number % 2 for number in range(200)]
-    data = corpus([[1, 4 + label, 6, 7] for label in labels], labels)
-    record, _ = baseline.run(data, np.arange(99), np.arange(100, 200), 0.0, lambda _: None)
+    train, test = halves([[1, 4 + label, 6, 7] for label in labels], labels)
+    record, _ = baseline.run(train.take(slice(99)), test, 0.0, lambda _: None)
     assert record["train_reviews"] == 30
     assert record["test"]["accuracy"] == 1.0
