@@ -49,8 +49,6 @@ _TEXTS: dict[str, tuple[str, str | None]] = {
     "max_tokens": ("Tokens read of a text: its last ones.", "by preset"),
     "learning_rate": ("The highest of the schedule.", "by preset"),
 }
-_OPTIONS = {name: _named(name, *texts) for name, texts in _TEXTS.items()}
-
 Format = Annotated[LogFormat, _named("log_format", "auto draws a progress bar on a terminal.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and the plan; train nothing.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Discard an unfinished run instead of continuing it.")]
@@ -72,7 +70,10 @@ def takes_request(*left_out: str) -> Callable[[Callable[..., None]], Callable[..
         (name,) = (each for each in own if hints[each] in (DataRequest, Request))
         kind = hints[name]
         options = _parameters(kind, left_out)
-        parameters = [*options, *(own[each].replace(annotation=hints[each]) for each in own if each != name)]
+        parameters = [
+            *options,
+            *(own[each].replace(annotation=hints[each], kind=inspect.Parameter.KEYWORD_ONLY) for each in own if each != name),
+        ]
 
         def run(**values: Any) -> None:
             settings = {each.name: values.pop(each.name) for each in options}
@@ -95,11 +96,13 @@ def _parameters(kind: type[DataRequest], left_out: tuple[str, ...]) -> list[insp
     if kind is Request:
         types = get_type_hints(Hyperparameters)
         made |= {name: (types[name] | None, None) for name in HYPERPARAMETERS}
-    # In the order of the help.
-    return [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=made[name][1], annotation=Annotated[made[name][0], explained]
-        )
-        for name, explained in _OPTIONS.items()
-        if name in made and name not in left_out
-    ]
+    parameters = []
+    for name, (text, default) in _TEXTS.items():
+        if name in made and name not in left_out:
+            # Where there is no preset, nothing is left to it.
+            shown = None if "preset" in left_out and default and "preset" in default else default
+            annotation = Annotated[made[name][0], _named(name, text, shown)]
+            parameters.append(
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=made[name][1], annotation=annotation)
+            )
+    return parameters

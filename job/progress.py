@@ -13,7 +13,8 @@ from job.config import LogFormat
 from job.machine import signals
 
 if TYPE_CHECKING:
-    from job.training.loop import Epoch, Position
+    from job.records.history import Epoch
+    from job.training.loop import Position
 
 
 class Display:

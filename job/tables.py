@@ -40,9 +40,7 @@ def to_values(value: Any) -> Any:
 def summarize(metrics: Metrics) -> str:
     """A run's test accuracies in a line."""
     means = {name: entry.summary.test_accuracy.mean for name, entry in metrics.architectures.items()}
-    return ", ".join(
-        f"{name} diverged" if mean is None else f"{name} test accuracy {mean:.4f}" for name, mean in means.items()
-    )
+    return ", ".join(f"{name} diverged" if mean is None else f"{name} test accuracy {mean:.4f}" for name, mean in means.items())
 
 
 def print_summary(metrics: Metrics, folder: Path) -> None:

@@ -52,8 +52,13 @@ def fetch(source: DataSource) -> Path:
     return corpora.fill(source)
 
 
-def inspect(corpus: Corpus) -> Inspection:
-    """Counts, lengths and faults of a data set."""
+def inspect(source: DataSource) -> Inspection:
+    """Counts, lengths and faults of a data set. Raises what `corpus.load` does."""
+    return inspect_corpus(corpora.load(source))
+
+
+def inspect_corpus(corpus: Corpus) -> Inspection:
+    """Counts, lengths and faults of encoded data."""
     train, test = corpus.part("train"), corpus.part("test")
     shared = int(np.isin(corpus.hashes[test], corpus.hashes[train]).sum())
     test_tokens = np.concatenate([corpus.review(int(index)) for index in test])

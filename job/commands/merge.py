@@ -11,7 +11,7 @@ import numpy as np
 from job.config import fingerprint, shard_folder
 from job.errors import ConfigurationError, MissingInputError, TemporaryError
 from job.output import finished
-from job.output.finished import FinishedRun, VerifiedRun
+from job.output.finished import FinishedRun
 from job.output.folder import DEPENDENCY, EVENTS, WORD_INDEX, Content, Output
 from job.output.results import Trials
 from job.records.metrics import Metrics
@@ -47,7 +47,7 @@ def merge(places: list[Path], folder: Path, wait: float) -> Metrics:
         for shard in shards:
             for architecture, result in shard.trials:
                 trials.add(architecture, result)
-        if there is not None and _is_complete(there, trials):
+        if there is not None and there.holds((name, result.record.seed) for name, result in trials):
             log.info(f"{folder} already holds this run, finished; nothing to do")
             return there.metrics
         trials.require_finished()
@@ -57,11 +57,6 @@ def merge(places: list[Path], folder: Path, wait: float) -> Metrics:
                 f"the shards ran on {len(devices)} kinds of device, so the joined run is not what one of them would have made, to the bit"
             )
         return _publish(output, shards, trials)
-
-
-def _is_complete(there: VerifiedRun, trials: Trials) -> bool:
-    seeds = {name: {run.seed for run in entry.runs} for name, entry in there.metrics.architectures.items()}
-    return all(result.record.seed in seeds.get(architecture, set()) for architecture, result in trials)
 
 
 def _complete(places: list[Path], wait: float) -> list[FinishedRun]:

@@ -5,18 +5,15 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Literal, NamedTuple
+from typing import IO, Literal
 
 from job.config import DeviceChoice
-from job.errors import ConfigurationError, InputOutputError, MissingInputError
+from job.errors import InputOutputError, MissingInputError
 from job.machine import device
 from job.network import kernel
 from job.network.predictor import Predictor
-from job.output.finished import validate
-from job.output.folder import Output
-from job.presets import Architecture, Hyperparameters
-from job.records.metrics import Metrics
+from job.output.finished import MODEL, VerifiedRun
+from job.presets import Architecture
 from job.records.trials import ArchitectureRecord
 
 # Texts that are read together, so that those of similar length can share a batch.
@@ -37,64 +34,40 @@ class Answer:
     label: Literal["negative", "positive"]
 
 
-def load(folder: Path, asked: Architecture | None) -> Predictor:
-    """The model of a finished run: the best seed's of an architecture, by default the one that is better on validation data.
+def load(run: VerifiedRun, asked: Architecture | None) -> Predictor:
+    """The model of a run: the best seed's of an architecture, by default the one that is better on validation data.
 
     Raises:
-        MissingInputError: There is no finished run, or none of this architecture.
-        DataError: A file of the run was changed.
+        MissingInputError: The run has none, or none of this architecture.
     """
-    run = _read(folder)
-    names = _trained(folder)
+    names = _trained(run)
     if asked is not None and asked not in names:
-        raise MissingInputError(f"{folder}: has no trained model of {asked}; it has {' and '.join(names)}")
-    return _load(folder, run, asked or min(names, key=lambda name: _validation_loss(run.metrics.architectures[name])))
+        raise MissingInputError(f"{run.folder}: has no trained model of {asked}; it has {' and '.join(names)}")
+    return _load(run, asked or min(names, key=lambda name: _validation_loss(run.metrics.architectures[name])))
 
 
-def load_all(folder: Path) -> list[Predictor]:
-    """The models of all architectures of a finished run; raises what `load` does."""
-    run = _read(folder)
-    return [_load(folder, run, name) for name in _trained(folder)]
+def load_all(run: VerifiedRun) -> list[Predictor]:
+    """The models of all architectures of a run; raises what `load` does."""
+    return [_load(run, name) for name in _trained(run)]
 
 
-class _Run(NamedTuple):
-    metrics: Metrics
-    hyperparameters: dict[Architecture, Hyperparameters]
-
-
-def _read(folder: Path) -> _Run:
-    validate(folder)
-    output = Output(folder)
-    metrics, run = output.read_json("metrics.json"), output.read_json("run.json")
-    assert run is not None
-    try:
-        networks = {
-            Architecture(name): Hyperparameters(**values) for name, values in run["identity"]["hyperparameters"].items()
-        }
-    except (KeyError, TypeError):
-        raise ConfigurationError(
-            f"{folder / 'run.json'}: was written by another version of this program; train again"
-        ) from None
-    return _Run(Metrics.model_validate(metrics), networks)
-
-
-def _trained(folder: Path) -> list[Architecture]:
-    names = [name for name in Architecture if (folder / name / "model.keras").exists()]
+def _trained(run: VerifiedRun) -> list[Architecture]:
+    names = [name for name in Architecture if (run.folder / name / MODEL).exists()]
     if not names:
-        raise MissingInputError(f"{folder}: has no trained model, as every training of this shard diverged")
+        raise MissingInputError(f"{run.folder}: has no trained model, as every training of this shard diverged")
     return names
 
 
-def _load(folder: Path, run: _Run, architecture: Architecture) -> Predictor:
-    values = run.hyperparameters[architecture]
+def _load(run: VerifiedRun, architecture: Architecture) -> Predictor:
+    values = run.record.identity.hyperparameters[architecture]
     # A model is small and a text short: a GPU would cost more to start than it saves.
     chosen = kernel.choose(device.select(DeviceChoice.cpu, False), architecture, values)
     # Not before TensorFlow is set up.
     from job.network import build
     from job.network.forward import Forward
 
-    network = build.load(folder / architecture / "model.keras")
-    return Predictor(architecture, Forward(network, values, chosen), Output(folder).read_words())
+    network = build.load(run.folder / architecture / MODEL)
+    return Predictor(architecture, Forward(network, values, chosen), run.words())
 
 
 def _validation_loss(trained: ArchitectureRecord) -> float:

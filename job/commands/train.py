@@ -10,7 +10,7 @@ import job
 from job.config import Configuration, fingerprint
 from job.data import corpus as corpora
 from job.data.imdb import used_word_index
-from job.data.reviews import Parts, split
+from job.data.reviews import Parts, Reviews, split
 from job.errors import DeviceError
 from job.files import checksum
 from job.machine import device as devices
@@ -63,20 +63,16 @@ class _Job:
     def run(self) -> Metrics:
         """Finds what is there, trains what is missing, and publishes."""
         before = finished.find(self._output.folder, self._identity, self._fresh)
-        if before is not None and self._is_complete(before) and not self._output.has_leftovers():
+        if before is not None and before.holds(self._configuration.trials()) and not self._output.has_leftovers():
             return self._nothing_to_do(before)
         with self._output.locked():
             # Once more: what was waited for may have changed or finished the run.
             if not _is_still(before, self._output):
                 before = finished.find(self._output.folder, self._identity, self._fresh)
             self._output.sweep()
-            if before is not None and self._is_complete(before):
+            if before is not None and before.holds(self._configuration.trials()):
                 return self._nothing_to_do(before)
             return self._train(before)
-
-    def _is_complete(self, there: VerifiedRun) -> bool:
-        seeds = {name: {run.seed for run in entry.runs} for name, entry in there.metrics.architectures.items()}
-        return all(seed in seeds.get(name, set()) for name, seed in self._configuration.trials())
 
     def _nothing_to_do(self, there: VerifiedRun) -> Metrics:
         log.info(f"{self._output.folder} already holds this run, finished; nothing to do")
@@ -200,8 +196,7 @@ class _Job:
         return Predictor(name, Forward(network, values, kernel.choose(self._record.device, name, values)), self._corpus.words)
 
     def _files(self, run: FinishedRun) -> dict[str, Content]:
-        train, validation, test = self._parts
-        hashes = np.sort(np.concatenate([train.hashes, validation.hashes]))
+        hashes = np.sort(np.concatenate([part.hashes for part in self._parts[:2]]))
         files: dict[str, Content] = {
             EVENTS: partial(_write_events, self._trials),
             finished.VOCABULARY: to_json(self._corpus.words),
@@ -211,8 +206,9 @@ class _Job:
         if run.metrics.dependency:
             files[DEPENDENCY] = page.draw_memory(run.metrics.dependency)
         if self._configuration.preset is PresetName.seed:
-            read = np.concatenate([train.indices, validation.indices, test.indices])
-            files[WORD_INDEX] = to_json(used_word_index(self._corpus, read, train.vocabulary_size))
+            read = np.concatenate([part.indices for part in self._parts])
+            tokens = Reviews(self._corpus, read, self._parts.train.vocabulary_size).flat()
+            files[WORD_INDEX] = to_json(used_word_index(self._corpus.words, tokens))
         return files
 
     def _verify(self, predictors: list[Predictor]) -> None:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from job.data import ngrams
-from job.data.corpus import Corpus
+from job.data.reviews import Reviews
 from job.presets import PAD, Architecture, Hyperparameters
 
 # Far below any tanh output, so that padding never is the maximum.
@@ -48,14 +48,13 @@ def build(architecture: Architecture, values: Hyperparameters, seed: int, bigram
     return keras.Model(tokens, outputs)
 
 
-def build_for(architecture: Architecture, values: Hyperparameters, seed: int, corpus: Corpus) -> keras.Model:
-    """The network for a corpus's bigrams, with the embeddings' start that `ratio_scale` asks for."""
-    share, size = values.validation_share, values.vocabulary_size
-    pairs = ngrams.frequent_bigrams(corpus, share, size, values.bigrams)
+def build_for(architecture: Architecture, values: Hyperparameters, seed: int, train: Reviews) -> keras.Model:
+    """The network for the bigrams of the training reviews, with the embeddings' start that `ratio_scale` asks for."""
+    size = values.vocabulary_size
+    pairs = ngrams.frequent_bigrams(train, values.bigrams)
     network = build(architecture, values, seed, pairs)
     if values.ratio_scale:
-        train, _ = corpus.split_validation(share)
-        ratios = ngrams.log_count_ratios(corpus, train, size, pairs)
+        ratios = ngrams.log_count_ratios(train, pairs)
         add_to_embeddings(network, values.ratio_scale * ratios[:size], values.ratio_scale * ratios[size:])
     return network
 

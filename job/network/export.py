@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from job.data.tokens import FIRST_WORD_ID, SEPARATORS
 from job.errors import JobError
 from job.network.build import as_input
+from job.network.forward import Forward
 from job.presets import PAD, START, UNKNOWN, Hyperparameters
 
 _TOLERANCE = 1e-5
@@ -72,9 +73,13 @@ def _separators() -> str:
     return "[" + "".join("\\" + letter if letter.isprintable() else letter for letter in SEPARATORS) + "]"
 
 
-def save(network: keras.Model, values: Hyperparameters, words: list[str], folder: Path) -> None:
-    """Writes a SavedModel, with `serving_default` as its signature, to a folder."""
-    model = TextModel(network, values, words)
+def save(forward: Forward, words: list[str], folder: Path) -> None:
+    """Writes a SavedModel, with `serving_default` as its signature, to a folder.
+
+    Args:
+        words: The vocabulary by rank.
+    """
+    model = TextModel(forward.network, forward.values, words)
     tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
 
 

@@ -17,7 +17,7 @@ def choose(device: DeviceRecord, architecture: Architecture, values: Hyperparame
     return "cudnn" if device.type == "gpu" else "xla"
 
 
-def explain_slow(device: DeviceRecord, networks: Mapping[Architecture, Hyperparameters]) -> dict[Architecture, str]:
+def slow_networks(device: DeviceRecord, networks: Mapping[Architecture, Hyperparameters]) -> dict[Architecture, str]:
     """Of these networks those without a fast kernel on this device, and why."""
     reasons = {name: _why_slow(device, name, values) for name, values in networks.items()}
     return {name: reason for name, reason in reasons.items() if reason is not None}

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from job.analysis import scores
 from job.data import batches
-from job.data.tokens import FIRST_WORD_ID, Vocabulary
+from job.data.tokens import FIRST_WORD_ID, Vocabulary, clip
 from job.presets import Architecture
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Predictor:
     """
 
     def __init__(self, architecture: Architecture, forward: "Forward", words: list[str]) -> None:
-        self.architecture, self._forward = architecture, forward
+        self.architecture, self.forward = architecture, forward
         self._vocabulary = Vocabulary(words[: max(0, forward.values.vocabulary_size - FIRST_WORD_ID)])
 
     @property
@@ -32,15 +32,15 @@ class Predictor:
 
     def probabilities(self, texts: list[str]) -> NDArray[np.float32]:
         """How likely each text is positive, <float32>[texts]."""
-        size = self._forward.values.vocabulary_size
+        size = self.forward.values.vocabulary_size
         return self.of_tokens([self._vocabulary.encode(text, size) for text in texts])
 
     def of_tokens(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
         """The same for reviews as token ids <int32>[tokens], the start token first: <float32>[reviews]."""
-        values = self._forward.values
+        values = self.forward.values
         length = None if values.embedding_size else values.max_tokens
-        reviews = [review[-values.max_tokens :] for review in reviews]
+        reviews = [clip(review, values.vocabulary_size, values.max_tokens) for review in reviews]
         logits = np.empty(len(reviews), np.float32)
         for places in batches.evaluation_order(np.array([len(review) for review in reviews], np.int64), values.batch_size):
-            logits[places] = self._forward.predict(batches.padded([reviews[place] for place in places], length))
+            logits[places] = self.forward.predict(batches.padded([reviews[place] for place in places], length))
         return scores.probabilities(logits)

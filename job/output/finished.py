@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -67,6 +68,11 @@ class VerifiedRun:
             if name != but:
                 _verify(folder, name, expected)
         return run
+
+    def holds(self, trials: Iterable[tuple[Architecture, int]]) -> bool:
+        """Whether all of these architectures and seeds were trained."""
+        seeds = {name: {run.seed for run in entry.runs} for name, entry in self.metrics.architectures.items()}
+        return all(seed in seeds.get(name, set()) for name, seed in trials)
 
     def words(self) -> list[str]:
         """The vocabulary by rank."""

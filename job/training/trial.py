@@ -20,7 +20,7 @@ from job.output.results import TrialResult
 from job.presets import Architecture, Hyperparameters
 from job.records.history import Epoch, HistoryRow
 from job.records.metrics import DeviceRecord
-from job.records.trials import GradientNorm, LossAndAccuracy, TrialRecord
+from job.records.trials import GradientNorm, LossAndAccuracy, Scores, TrialRecord
 
 if TYPE_CHECKING:
     from job.training.loop import Position, Training
@@ -214,7 +214,7 @@ class Runner:
     def _score(self) -> TrialResult:
         trial, position = self._trial, self._trial.loop.position
         parts = {"train": trial.parts.train, "validation": trial.parts.validation, "test": trial.parts.test}
-        found: dict[str, scores.Scores] = {}
+        found: dict[str, Scores] = {}
         probabilities, diverged = np.empty(0, np.float32), position.diverged
         for name, reviews in parts.items() if not diverged else ():
             if name == "test":
@@ -237,7 +237,7 @@ class Runner:
         norms = trial.gradient_norms() if trial.task.traces_gradients else None
         return TrialResult(record, history, probabilities, trial.network.get_weights(), norms)
 
-    def _record(self, diverged: str | None, found: dict[str, scores.Scores], probabilities: NDArray[np.float32]) -> TrialRecord:
+    def _record(self, diverged: str | None, found: dict[str, Scores], probabilities: NDArray[np.float32]) -> TrialRecord:
         trial, position = self._trial, self._trial.loop.position
         history, parts = position.history, trial.parts
         seconds = sum(epoch.seconds for epoch in history)
