@@ -57,6 +57,18 @@ def test_what_was_encoded_is_mapped_the_second_time_and_encoded_anew_when_the_fi
     assert load(source(path, tmp_path / "cache")).sha256 != first.sha256
 
 
+def test_what_is_damaged_in_the_cache_is_encoded_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.csv").write_bytes(table(rows()))
+    first = load(source(tmp_path / "a.csv", tmp_path / "cache"))
+    (tokens,) = (tmp_path / "cache" / "encoded").glob("*/tokens.npy")
+    tokens.write_bytes(b"")
+    assert load(source(tmp_path / "a.csv", tmp_path / "cache")).sha256 == first.sha256
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.message.startswith(f"{tokens.parent}: this encoded data set is damaged (")
+    assert record.message.endswith("; encoding anew")
+
+
 def test_mapped_pages_are_let_go_and_can_be_read_again(tmp_path: Path) -> None:
     import resource
 
