@@ -87,7 +87,11 @@ def fetch(url: str, target: Path, known_hash: str, otherwise: str) -> None:
             atomic.flush(staging / target.name)
             os.replace(staging / target.name, target)
     except requests.RequestException as error:
-        reason = type(error).__name__ + (f" {error.response.status_code}" if error.response is not None else "")
+        reason = type(error).__name__
+        if error.response is not None:
+            reason += f" {error.response.status_code}"
+            # Pooch leaves the connection open.
+            error.response.close()
         raise TemporaryError(f"{target.name} could not be fetched from {url} ({reason}); {otherwise}") from None
     except ValueError as error:
         # Its first sentence holds the checksum that was expected and the one that was found.

@@ -32,6 +32,11 @@ def test_ids_from_the_vocabulary_size_on_become_the_unknown_token() -> None:
     assert clip(np.array([0, 1, 4, 9, 10, 11], np.int32), 10).tolist() == [0, 1, 4, 9, 2, 2]
 
 
+def test_long_reviews_lose_their_beginning() -> None:
+    assert clip(np.array([1, 4, 9, 10], np.int32), 10, 2).tolist() == [9, 2]
+    assert Vocabulary(["the", "film", "good"]).encode("The good film", 6, 3).tolist() == [4, 2, 5]
+
+
 @given(st.text())
 def test_words_are_what_the_rule_on_utf8_bytes_gives(text: str) -> None:
     separators = b'!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'

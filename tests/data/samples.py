@@ -1,0 +1,72 @@
+"""Data in the forms that users bring, as files' contents, and how the tests here load them."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from job.config import DataSource
+from job.data.corpus import Corpus, load
+from job.errors import JobError
+
+
+def source(path: Path, cache: Path, text: str | None = None, label: str | None = None) -> DataSource:
+    return DataSource(name=str(path), cache=cache, text_column=text, label_column=label)
+
+
+def words(corpus: Corpus, index: int) -> str:
+    names = ["<PAD>", "<START>", "<UNK>", "<UNUSED>", *corpus.words]
+    return " ".join(names[number] for number in corpus.review(index))
+
+
+def as_jsonl(values: list[tuple[str, str]]) -> bytes:
+    return "".join(json.dumps({"review": text, "sentiment": label}) + "\n" for text, label in values).encode()
+
+
+def as_parquet(values: list[tuple[str, str]]) -> bytes:
+    import pyarrow
+    from pyarrow import parquet
+
+    stream = io.BytesIO()
+    columns = {"text": [text for text, _ in values], "label": [label for _, label in values]}
+    parquet.write_table(pyarrow.table(columns), stream)
+    return stream.getvalue()
+
+
+def as_tar(values: list[tuple[str, str]], prefix: str = "aclImdb/") -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for number, (text, label) in enumerate(values):
+            part = "test" if number % 4 < 2 else "train"
+            info = tarfile.TarInfo(f"{prefix}{part}/{label}/{number}_7.txt")
+            info.size = len(text.encode())
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return stream.getvalue()
+
+
+def npz(**arrays: Any) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def reviews(*values: Any) -> Any:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def check_refused(path: Path, code: int, message: str) -> None:
+    """Loading it ends with one line that names the folder, and leaves nothing in the cache."""
+    cache = path.parent / "cache"
+    with pytest.raises(JobError) as caught:
+        load(source(path, cache))
+    assert caught.value.exit_code == code
+    assert message in str(caught.value)
+    assert str(path.parent) in str(caught.value)
+    leftovers = list((cache / "encoded").glob("*")) if cache.exists() else []
+    assert leftovers == []
