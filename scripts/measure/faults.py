@@ -1,8 +1,8 @@
 """Breaks the job on purpose, on a small run, and shows what is left of it.
 
-    .venv/bin/python scripts/measure/faults.py kills    30 SIGKILLs and 30 SIGTERMs at random moments, each before half of
-                                                       a run's length, so that only a job that continues can ever finish
-    .venv/bin/python scripts/measure/faults.py writes   every write of a run fails once, as on a full disk
+    .venv/bin/python -m scripts.measure.faults kills     30 SIGKILLs and 30 SIGTERMs at random moments, each before half of
+                                                        a run's length, so that only a job that continues can ever finish
+    .venv/bin/python -m scripts.measure.faults writes    every write of a run fails once, as on a full disk
 
 Both compare what the job ends with, to the bit, with an uninterrupted run's, and end with 1 where anything differs.
 """
@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
 
 SMALL = ["train", "--preset", "quickstart", "--device", "cpu", "--batch-size", "128", "--units", "24", "--log-format", "json"]
 KILLED = [*SMALL, "--epochs", "6"]

@@ -207,7 +207,7 @@ def test_what_the_fault_harness_finds(tmp_path: Path) -> None:
     """A few kills of each kind and some of the writes; all of them when the script is run by hand."""
     for arguments in (["kills", "--kills", "2"], ["writes", "--every", "16"]):
         done = subprocess.run(
-            [sys.executable, ROOT / "scripts" / "measure" / "faults.py", *arguments],
-            capture_output=True, text=True, timeout=600, env=os.environ | {"TMPDIR": str(tmp_path)},
+            [sys.executable, "-m", "scripts.measure.faults", *arguments],
+            cwd=ROOT, capture_output=True, text=True, timeout=600, env=os.environ | {"TMPDIR": str(tmp_path)},
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
