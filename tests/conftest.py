@@ -1,8 +1,10 @@
 """What the tests share: running the real command, and data in the forms that users bring."""
 
 import csv
+import fcntl
 import io
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -21,12 +23,39 @@ if os.environ.get("CI"):
 ROOT = Path(__file__).parents[1]
 SMALL = ("--epochs", "1", "--units", "8", "--batch-size", "256", "--device", "cpu")
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
+Once = Callable[[str, Callable[[Path], None]], Path]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Starts with the tests that take long, so that no test process is still busy when the others have ended."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Makes a folder by its name once for all test processes: the first one that wants it makes it, the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    # Side by side, each process has a folder of its own in one that all share.
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def get(name: str, make: Callable[[Path], None]) -> Path:
+        folder, made = shared / name, shared / f"{name}.made"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                made.touch()
+        return folder
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def shared_cache(once: Once) -> Path:
     """One cache for all tests, so that the embedded corpus is encoded once."""
-    return tmp_path_factory.mktemp("cache")
+    return once("cache", lambda folder: None)
 
 
 @pytest.fixture(scope="session")
@@ -51,14 +80,16 @@ def command(shared_cache: Path) -> Command:
 
 
 @pytest.fixture(scope="session")
-def finished(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(command: Command, once: Once) -> Path:
     """The end-to-end run: the real command, small, both networks, two seeds."""
-    output = tmp_path_factory.mktemp("run") / "output"
-    done = command("train", "--preset", "quickstart", "--output", output, "--seeds", "2", *SMALL)
-    assert done.returncode == 0, done.stderr
-    assert "test accuracy" in done.stdout
-    assert len([line for line in done.stderr.splitlines() if "epoch 1/1" in line]) == 4
-    return output
+
+    def train(folder: Path) -> None:
+        done = command("train", "--preset", "quickstart", "--output", folder / "output", "--seeds", "2", *SMALL)
+        assert done.returncode == 0, done.stderr
+        assert "test accuracy" in done.stdout
+        assert len([line for line in done.stderr.splitlines() if "epoch 1/1" in line]) == 4
+
+    return once("run", train) / "output"
 
 
 def rows(count: int = 40) -> list[tuple[str, str]]:

@@ -23,6 +23,8 @@ _SECONDS = 600
 # Loads each model as a server would, in a process that knows nothing of this package, and asks it for the texts.
 _ASK = """
 import json, sys
+# Keras, which TensorFlow imports, would import these where they are installed: a second for nothing.
+sys.modules.update(matplotlib=None, sklearn=None)
 import tensorflow as tf
 asked = json.load(sys.stdin)
 answers = []

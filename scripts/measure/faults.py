@@ -1,8 +1,8 @@
-"""Breaks the job on purpose, on a small run, and shows what is left of it.
+"""Breaks the job on purpose, on a small run, and shows what is left of it. The real command, in forks of this process.
 
-    .venv/bin/python scripts/measure/faults.py kills    30 SIGKILLs and 30 SIGTERMs at random moments, each before half of
-                                                       a run's length, so that only a job that continues can ever finish
-    .venv/bin/python scripts/measure/faults.py writes   every write of a run fails once, as on a full disk
+    .venv/bin/python -m scripts.measure.faults kills     30 SIGKILLs and 30 SIGTERMs at random moments, each before half of
+                                                        a run's length, so that only a job that continues can ever finish
+    .venv/bin/python -m scripts.measure.faults writes    every write of a run fails once, as on a full disk
 
 Both compare what the job ends with, to the bit, with an uninterrupted run's, and end with 1 where anything differs.
 """
@@ -19,31 +19,21 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
 
 SMALL = ["train", "--preset", "quickstart", "--device", "cpu", "--batch-size", "128", "--units", "24", "--log-format", "json"]
 KILLED = [*SMALL, "--epochs", "6"]
 FAILED = [*SMALL, "--epochs", "2", "--units", "4", "--batch-size", "1024", "--architecture", "rnn"]
 _TIMES = {"seconds", "tokens_per_second"}
-
-# The real command; every training step leaves a byte in a file, so that repeated steps can be counted.
-_COUNTED = """
-import os, sys
-from job import progress
-steps = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-progress.JsonReporter.step = lambda self, view, count: os.write(steps, b".")
-from job.__main__ import main
-raise SystemExit(main())
-"""
+_SECONDS = 600
 
 
 def without_times(value: Any) -> Any:
@@ -82,7 +72,7 @@ def damaged_bytes(output: Path) -> int:
     """Bytes in files that bear a final name and are not whole."""
     lost = 0
     for path in output.rglob("*") if output.exists() else []:
-        if not path.is_file() or path.name.startswith("."):
+        if not path.is_file() or any(part.startswith(".") for part in path.relative_to(output).parts):
             continue
         content = path.read_bytes()
         whole = True
@@ -99,13 +89,75 @@ def damaged_bytes(output: Path) -> int:
     return lost
 
 
-def start(folder: Path, output: Path) -> "subprocess.Popen[str]":
-    """Starts the job in a process of its own."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "JOB_CACHE": str(folder / "cache"), "JOB_OUTPUT": str(output)}
-    return subprocess.Popen(
-        [sys.executable, "-c", _COUNTED, str(output.with_suffix(".steps")), *KILLED],
-        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+def fork(arguments: list[str], said: Path, before: Callable[[], object]) -> int:
+    """Starts the command in a fork of this process, which has imported TensorFlow but not used it.
+
+    Args:
+        said: The file that takes what it prints.
+        before: Called in the fork, before the command.
+
+    Returns:
+        The process id.
+    """
+    process = os.fork()
+    if process == 0:
+        code = 1
+        try:
+            stream = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            os.dup2(stream, 1)
+            os.dup2(stream, 2)
+            from job.__main__ import main
+
+            sys.argv = ["sentiment-job", *arguments]
+            before()
+            code = main()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    return process
+
+
+def wait(process: int, seconds: float) -> int | None:
+    """The exit code (minus its number where a signal ended the process); None where it still runs after so many seconds."""
+    end = time.monotonic() + seconds
+    while True:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() >= end:
+            return None
+        time.sleep(0.002)
+
+
+def end(process: int) -> int:
+    """The exit code of a process that is let run to its end."""
+    code = wait(process, _SECONDS)
+    if code is None:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        raise SystemExit(f"error: a run did not end within {_SECONDS} s")
+    return code
+
+
+def succeed(process: int, said: Path) -> None:
+    """Waits for a process that nothing disturbs."""
+    if end(process):
+        raise SystemExit(said.read_text())
+
+
+def start(folder: Path, output: Path) -> int:
+    """Starts a run that will be killed; every training step leaves a byte in a file, so that repeated steps can be counted."""
+
+    def count() -> None:
+        from job import progress
+
+        steps = os.open(output.with_suffix(".steps"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        progress.JsonDisplay.step = lambda *_: os.write(steps, b".")  # type: ignore[method-assign, assignment]
+
+    arguments = [*KILLED, "--output", str(output), "--cache", str(folder / "cache")]
+    return fork(arguments, output.with_suffix(".said"), count)
 
 
 def steps_done(output: Path) -> int:
@@ -118,13 +170,10 @@ def kill_series(folder: Path, number: signal.Signals, count: int, chance: random
     """Kills runs at random moments until `count` kills were survived; compares every finished run."""
     reference = folder / "reference"
     if not reference.exists():
-        # The first one also fills the cache; only the second one's length counts.
-        for output in (folder / "warm-up", reference):
-            began = time.monotonic()
-            process = start(folder, output)
-            _, errors = process.communicate(timeout=600)
-            if process.returncode:
-                raise SystemExit(errors)
+        said = folder / "fetch.said"
+        succeed(fork(["data", "fetch", "--preset", "quickstart", "--cache", str(folder / "cache")], said, lambda: None), said)
+        began = time.monotonic()
+        succeed(start(folder, reference), reference.with_suffix(".said"))
         (folder / "seconds").write_text(str(time.monotonic() - began))
     seconds, needed, expected = float((folder / "seconds").read_text()), steps_done(reference), outcome(reference)
     codes: collections.Counter[int] = collections.Counter()
@@ -133,24 +182,21 @@ def kill_series(folder: Path, number: signal.Signals, count: int, chance: random
     output = folder / f"{number.name}-0"
     while True:
         process = start(folder, output)
-        if kills < count:
-            try:
-                process.wait(chance.uniform(0, seconds / 2))
-            except subprocess.TimeoutExpired:
-                process.send_signal(number)
-                sent = time.monotonic()
-                process.wait(60)
-                slowest = max(slowest, time.monotonic() - sent)
-                kills += 1
-        _, errors = process.communicate(timeout=600)
-        codes[process.returncode] += 1
+        code = wait(process, chance.uniform(0, seconds / 2)) if kills < count else end(process)
+        if code is None:
+            os.kill(process, number)
+            sent = time.monotonic()
+            code = end(process)
+            slowest = max(slowest, time.monotonic() - sent)
+            kills += 1
+        codes[code] += 1
         lost += damaged_bytes(output)
-        if process.returncode not in (0, 128 + number, -number):
-            print(errors, file=sys.stderr)
+        if code not in (0, 128 + number, -number):
+            print(output.with_suffix(".said").read_text(), file=sys.stderr)
             same = False
             break
-        if process.returncode == 0 or (output / "metrics.json").exists():
-            if process.returncode:
+        if code == 0 or (output / "metrics.json").exists():
+            if code:
                 continue  # killed after its very last file: the next call only says so
             finished += 1
             repeated += steps_done(output) - needed
@@ -172,12 +218,17 @@ def kill_series(folder: Path, number: signal.Signals, count: int, chance: random
 
 
 class Faults:
-    """Counts the writes below a folder, and makes one of them fail."""
+    """Makes one of the writes below a folder fail, or writes down which there are.
 
-    def __init__(self, folder: Path, failing: int | None, log: Path) -> None:
-        self._folder, self._failing, self._log = str(folder), failing, log
+    Args:
+        failing: The number of the one that fails, counted from 1.
+        log: The file that gets a line for each.
+    """
+
+    def __init__(self, folder: Path, failing: int | None, log: Path | None = None) -> None:
+        self._folder, self._failing = str(folder), failing
+        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644) if log else None
         self._count = 0
-        self._paths: dict[int, str] = {}
         sys.addaudithook(self._hear)
         for name in ("fsync", "pwrite"):
             setattr(os, name, self._wrapped(name, getattr(os, name)))
@@ -201,71 +252,38 @@ class Faults:
         if not str(path).startswith(self._folder):
             return
         self._count += 1
-        failing = self._count == self._failing
-        with_path = f"{operation}\t{path[len(self._folder) + 1 :]}\n"
-        if self._failing is None:
-            os.write(self._descriptor(), with_path.encode())
-        if failing:
+        if self._log is not None:
+            os.write(self._log, f"{operation}\t{path[len(self._folder) + 1 :]}\n".encode())
+        if self._count == self._failing:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-
-    def _descriptor(self) -> int:
-        if not hasattr(self, "_file"):
-            self._file = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        return self._file
-
-
-def forked(output: Path, cache: Path, watched: Path, failing: int | None, log: Path) -> int:
-    """Runs the command in a fork of this process, which has imported TensorFlow but not used it; returns its exit code."""
-    process = os.fork()
-    if process == 0:
-        code = 1
-        try:
-            null = os.open(log.with_suffix(".stderr"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-            os.dup2(null, 2)
-            os.dup2(null, 1)
-            from job import cli
-
-            sys.argv = ["sentiment-job", *FAILED, "--output", str(output), "--cache", str(cache)]
-            if failing is None or failing > 0:
-                Faults(watched, failing, log)
-            code = cli.run_command_line()
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def write_series(folder: Path, every: int) -> bool:
     """Lets every write (or each `every`-th) of a run fail once."""
-    import tensorflow  # noqa: F401 (before the forks, so that each need not)
+    cache, reference, said = folder / "cache", folder / "reference", folder / "said"
 
-    cache, log = folder / "cache", folder / "writes"
-    reference = folder / "reference"
-    for place in ("cache", "output"):
-        watched = cache if place == "cache" else reference
-        shutil.rmtree(reference, ignore_errors=True)
-        code = forked(reference, cache, watched, None, log.with_name(f"writes-{place}"))
-        if code:
-            raise SystemExit(log.with_name(f"writes-{place}.stderr").read_text())
+    def start(output: Path, cache: Path, before: Callable[[], object] = lambda: None) -> int:
+        return fork([*FAILED, "--output", str(output), "--cache", str(cache)], said, before)
+
+    def watch() -> None:
+        for watched in (cache, reference):
+            Faults(watched, None, folder / f"writes-{watched.name}")
+
+    succeed(start(reference, cache, watch), said)
     expected = outcome(reference)
     table: dict[tuple[str, str], collections.Counter[str]] = {}
     good = True
-    for place in ("cache", "output"):
-        writes = log.with_name(f"writes-{place}").read_text().splitlines()
+    for place, log in (("cache", "writes-cache"), ("output", "writes-reference")):
+        writes = (folder / log).read_text().splitlines()
         for number in range(1, len(writes) + 1, every):
-            output = folder / "output"
-            shutil.rmtree(output, ignore_errors=True)
-            empty = folder / "empty-cache"
-            shutil.rmtree(empty, ignore_errors=True)
+            output, empty = folder / "output", folder / "empty-cache"
+            for left in (output, empty):
+                shutil.rmtree(left, ignore_errors=True)
             used = empty if place == "cache" else cache
-            code = forked(output, used, used if place == "cache" else output, number, log)
-            errors = log.with_suffix(".stderr").read_text()
+            code = end(start(output, used, partial(Faults, used if place == "cache" else output, number)))
+            errors = said.read_text()
             lost = damaged_bytes(output)
-            again = forked(output, used, output, 0, log)
+            again = end(start(output, used))
             same = again == 0 and outcome(output) == expected
             fine = code in (0, 73, 74) and "Traceback" not in errors and not lost and same
             good &= fine
@@ -291,6 +309,9 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="let only each N-th write fail")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow  # noqa: F401 (before the forks, so that each need not)
+
     with tempfile.TemporaryDirectory(prefix="fault-harness-") as name:
         folder = Path(name)
         if options.kind == "writes":

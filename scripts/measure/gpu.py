@@ -1,10 +1,13 @@
-"""Everything that only a GPU can show: scripts/gpu-proof.sh runs it. A table, JSON, and 1 where a step failed.
+"""Everything that only a GPU can show, in one command on a machine that has one.
+
+    .venv/bin/python -m scripts.measure.gpu --data imdb.npz
 
 It checks the GPU, also with a library hidden, and compares both fast kernels with the CPU's loops; trains twice with one
 seed and once interrupted and continued (predictions must be equal to the byte); serves the exported models on the CPU;
 measures against stock Keras and against cuDNN alone; and does the full `standard` run, watching how busy the GPU is.
-Targets are those of one NVIDIA H100; a target that was missed is told in the table, and is no failure. With `--device
-cpu` it takes the same steps without a GPU, which shows that the script works and nothing more.
+It prints a table, writes gpu-proof/proof.json, and ends with 1 where a step failed. Targets are those of one NVIDIA H100;
+a target that was missed is told in the table, and is no failure. With `--device cpu` it takes the same steps without a
+GPU, which shows that the program works and nothing more. Any Python will do that has what the job and its tests need.
 """
 
 import argparse
@@ -221,13 +224,13 @@ class Proof:
         return found
 
     def _against_cudnn(self, data: str, found: dict[str, Any]) -> None:
-        from scripts import benchmark
+        from scripts.measure import speed
 
         source = self._output / "batches.npz"
-        benchmark.write_batches(data, self._cache, 24, source)
+        speed.write_batches(data, self._cache, 24, source)
         for name in ("rnn", "lstm"):
-            alone = benchmark.run(Path(sys.executable), "cudnn_alone", source, name, "")
-            ours = found["architectures"][name][benchmark.OURS]["tokens_per_second"]
+            alone = speed.run(Path(sys.executable), "cudnn_alone", source, name, "")
+            ours = found["architectures"][name][speed.OURS]["tokens_per_second"]
             found["architectures"][name]["cuDNN alone"] = alone
             self.target(f"{name}, times slower than cuDNN alone", alone["tokens_per_second"] / ours, 2, at_least=False)
         source.unlink()
@@ -291,7 +294,7 @@ def main() -> None:
     """Takes all steps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu")
-    parser.add_argument("--data", default="imdb", help="as of train (default: imdb)")
+    parser.add_argument("--data", default="imdb", help="as in train (default: imdb)")
     parser.add_argument("--seeds", type=int, default=5, help="of the standard run")
     parser.add_argument("--output", type=Path, default=Path("gpu-proof"))
     arguments = parser.parse_args()

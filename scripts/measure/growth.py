@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 def main() -> None:
     """Measures, and prints a line of JSON a size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="imdb", help="as of train (default: imdb)")
+    parser.add_argument("--data", default="imdb", help="as in train (default: imdb)")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "sentiment-job")
     parser.add_argument("--output", type=Path, default=Path("growth"))
     parser.add_argument("--times", type=int, nargs="+", default=[1, 4, 16])

@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variants", nargs="+")
     parser.add_argument("--architecture", type=Architecture, required=True)
-    parser.add_argument("--data", default="imdb", help="as of train (default: imdb)")
+    parser.add_argument("--data", default="imdb", help="as in train (default: imdb)")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "sentiment-job")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--record", type=Path, default=Path("search.jsonl"))

@@ -38,7 +38,7 @@ OPERATIONS = {"rnn": 2 * 6 * 100 * (100 + 128), "lstm": 2 * 6 * 400 * (100 + 128
 def main() -> None:
     """Measures, and prints or writes what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="imdb", help="as of train (default: imdb)")
+    parser.add_argument("--data", default="imdb", help="as in train (default: imdb)")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "sentiment-job")
     parser.add_argument("--torch", type=Path, help="a Python that has PyTorch")
     parser.add_argument("--repetitions", type=int, default=5)

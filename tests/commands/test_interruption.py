@@ -145,6 +145,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.long
 def test_a_full_and_a_read_only_disk_end_the_job_and_a_rerun_finishes(
     small_disk: Path, command: Command, tmp_path: Path
 ) -> None:
@@ -175,6 +176,7 @@ def test_a_run_is_continued_when_its_last_checkpoint_is_damaged(tmp_path: Path, 
         wait_for("rnn seed 0: continued at epoch", process.stderr)
 
 
+@pytest.mark.long
 def test_a_change_of_place_is_warned_of_and_on_record(
     tmp_path: Path, shared_cache: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,11 +205,12 @@ def test_a_standard_output_that_takes_nothing_is_74(tmp_path: Path, shared_cache
     assert (done.returncode, done.stderr) == (74, "error: standard output: writing failed (No space left on device)\n")
 
 
-def test_what_the_fault_harness_finds(tmp_path: Path) -> None:
+@pytest.mark.long
+@pytest.mark.parametrize("arguments", [["kills", "--kills", "2"], ["writes", "--every", "16"]], ids=["kills", "writes"])
+def test_what_the_fault_harness_finds(arguments: list[str], tmp_path: Path) -> None:
     """A few kills of each kind and some of the writes; all of them when the script is run by hand."""
-    for arguments in (["kills", "--kills", "2"], ["writes", "--every", "16"]):
-        done = subprocess.run(
-            [sys.executable, ROOT / "scripts" / "measure" / "faults.py", *arguments],
-            capture_output=True, text=True, timeout=600, env=os.environ | {"TMPDIR": str(tmp_path)},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.measure.faults", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=600, env=os.environ | {"TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -97,6 +97,7 @@ def test_a_finished_run_is_success_at_once_and_nothing_is_written(command: Comma
     assert tree(finished) == before
 
 
+@pytest.mark.long
 def test_seeds_can_be_added_and_the_earlier_ones_stay_as_they_were(command: Command, tmp_path: Path, finished: Path) -> None:
     arguments = ("train", "--preset", "quickstart", "--output", tmp_path / "o", *SMALL)
     assert command(*arguments, "--seeds", "1").returncode == 0
@@ -247,6 +248,7 @@ def test_a_model_predicts_what_the_predictions_say(finished: Path) -> None:
             assert model(corpus.review(int(index))[None])[0, 0].numpy() == pytest.approx(probability, abs=1e-5)
 
 
+@pytest.mark.long
 def test_an_interrupted_job_keeps_its_finished_runs_and_ends_with_143(
     tmp_path: Path, shared_cache: Path, finished: Path
 ) -> None:

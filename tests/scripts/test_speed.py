@@ -11,6 +11,7 @@ from scripts.measure.speed import CONTESTANTS, OURS, summarize
 from tests.conftest import ROOT
 
 
+@pytest.mark.long
 def test_it_measures_every_contestant_that_is_there(tmp_path: Path, shared_cache: Path) -> None:
     command = [
         sys.executable,

@@ -99,6 +99,7 @@ def test_several_steps_in_a_call_end_with_the_weights_of_single_ones(architectur
     assert ends[0][1] == ends[1][1]
 
 
+@pytest.mark.long
 def test_a_job_whose_device_holds_the_reviews_ends_as_one_whose_host_does(
     tmp_path: Any, shared_cache: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,6 @@
 """cuDNN's recurrence and nothing else, forward and backward, at the shapes of given batches: what its latency allows.
 
-Called by scripts/measure/gpu.py; needs a GPU.
+Called by scripts.measure.gpu; needs a GPU.
 """
 
 import sys

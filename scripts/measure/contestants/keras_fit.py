@@ -1,4 +1,4 @@
-"""Stock Keras 3: `Model.fit` on stock layers. Called by scripts/measure/speed.py.
+"""Stock Keras 3: `Model.fit` on stock layers. Called by scripts.measure.speed.
 
 Without XLA: of this network `fit` compiles a program for each length of a batch, and is then no faster (SimpleRNN) or
 several times slower (LSTM).

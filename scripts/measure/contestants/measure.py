@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Batches:
-    """Reviews in the order of a file that scripts/measure/speed.py wrote, padded at their end.
+    """Reviews in the order of a file that scripts.measure.speed wrote, padded at their end.
 
     Args:
         length: Pad to so many tokens; by default to the longest of the batch.

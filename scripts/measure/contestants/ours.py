@@ -1,4 +1,4 @@
-"""This job's step on given batches. Called by scripts/measure/speed.py."""
+"""This job's step on given batches. Called by scripts.measure.speed."""
 
 import sys
 from collections import namedtuple

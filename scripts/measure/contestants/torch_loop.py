@@ -1,4 +1,4 @@
-"""PyTorch: nn.RNN and nn.LSTM, on packed sequences or on padded ones. Called by scripts/measure/speed.py.
+"""PyTorch: nn.RNN and nn.LSTM, on packed sequences or on padded ones. Called by scripts.measure.speed.
 
 On padded ones the backward direction reads the padding first, so that is another network; it is here as PyTorch's speed
 without packing.
