@@ -101,7 +101,7 @@ def _parameters(kind: type[DataRequest], left_out: tuple[str, ...]) -> list[insp
         if name in made and name not in left_out:
             # Where there is no preset, nothing is left to it.
             shown = None if "preset" in left_out and default and "preset" in default else default
-            annotation = Annotated[made[name][0], _named(name, text, shown)]
+            annotation: Any = Annotated[made[name][0], _named(name, text, shown)]
             parameters.append(
                 inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=made[name][1], annotation=annotation)
             )

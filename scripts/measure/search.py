@@ -47,7 +47,7 @@ def main() -> None:
         for seed in range(arguments.seeds):
             if (arguments.architecture, json.dumps(settings, sort_keys=True), seed) in tried:
                 continue
-            values = replace(PRESETS[PresetName.standard][arguments.architecture], validation_share=0.2, **settings)
+            values = replace(PRESETS[PresetName.standard].networks[arguments.architecture], validation_share=0.2, **settings)
             found = attempt(corpus, arguments.architecture, values, seed, kernel.choose(facts, arguments.architecture, values))
             line = {"architecture": arguments.architecture, "settings": settings, "seed": seed} | found
             with arguments.record.open("a") as stream:

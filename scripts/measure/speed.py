@@ -78,7 +78,7 @@ def write_batches(data: str, cache: Path, count: int, path: Path) -> float:
     from job.data.reviews import Reviews
     from job.presets import PRESETS, Architecture, PresetName
 
-    values = PRESETS[PresetName.standard][Architecture.lstm]
+    values = PRESETS[PresetName.standard].networks[Architecture.lstm]
     source = config.resolve(output=Path(), cache=cache, data=data).source
     loaded = corpus.load(source)
     reviews = Reviews(loaded, loaded.part("train"), values.vocabulary_size, values.max_tokens)

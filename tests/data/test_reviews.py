@@ -54,7 +54,7 @@ def test_the_tutorial_s_reviews_are_those_of_keras_s_load_data(tmp_path: Path, m
     monkeypatch.setattr(imdb, "get_file", lambda *_, **__: str(path))
     (x_train, y_train), (x_test, y_test) = keras.datasets.imdb.load_data(num_words=30)
     ours = load(DataSource(name=str(path), cache=tmp_path))
-    parts = split(ours, replace(PRESETS[PresetName.seed][Architecture.rnn], vocabulary_size=30))
+    parts = split(ours, replace(PRESETS[PresetName.seed].networks[Architecture.rnn], vocabulary_size=30))
     assert len(parts.validation) == 0
     for part, reviews, labels in zip((parts.train, parts.test), (x_train, x_test), (y_train, y_test), strict=True):
         batch = part.batch(np.arange(100))
@@ -90,6 +90,6 @@ def test_seeds_share_the_parts_and_so_do_networks_that_read_the_same(tmp_path: P
 def test_a_part_that_is_learned_from_must_hold_both_classes(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(table(rows(40)))
     ours = load(DataSource(name=str(tmp_path / "a.csv"), cache=tmp_path))
-    values = replace(PRESETS[PresetName.standard][Architecture.rnn], validation_share=0.001)
+    values = replace(PRESETS[PresetName.standard].networks[Architecture.rnn], validation_share=0.001)
     with pytest.raises(DataError, match=r"a\.csv: the validation part \(0 reviews\) does not hold both classes"):
         split(ours, values)

@@ -61,7 +61,7 @@ def test_tokens_are_those_of_training_whatever_the_text(model: Any, texts: list[
 def test_an_exported_model_agrees_in_a_process_without_this_package(preset: PresetName, tmp_path: Path) -> None:
     from job.network.predictor import Predictor
 
-    values = replace(PRESETS[preset][Architecture.lstm], vocabulary_size=10, units=3)
+    values = replace(PRESETS[preset].networks[Architecture.lstm], vocabulary_size=10, units=3)
     values = values if preset is PresetName.seed else test_forward.tiny(Architecture.lstm, preset, vocabulary_size=10)
     network = test_forward.build(Architecture.lstm, values)
     export.save(network, values, WORDS, tmp_path / "saved_model")

@@ -34,7 +34,7 @@ NO_DROPOUT = {"word_dropout": 0.0, "embedding_dropout": 0.0, "bigram_dropout": 0
 
 
 def tiny(architecture: Architecture, preset: PresetName = PresetName.standard, **changes: Any) -> Hyperparameters:
-    values = PRESETS[preset][architecture]
+    values = PRESETS[preset].networks[architecture]
     return replace(values, **{"units": 3, "embedding_size": 4, "bigram_size": 2, "vocabulary_size": 9} | changes)
 
 
@@ -220,14 +220,14 @@ def test_dropout_is_a_function_of_the_draw(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize(("architecture", "parameters"), [(Architecture.rnn, 111_141), (Architecture.lstm, 407_841)])
 def test_the_tutorial_s_networks_have_its_number_of_parameters(architecture: Architecture, parameters: int) -> None:
-    network = build(architecture, PRESETS[PresetName.seed][architecture])
+    network = build(architecture, PRESETS[PresetName.seed].networks[architecture])
     assert network.count_params() == parameters
     assert network.input_shape == (None, 1, 888)
 
 
 @pytest.mark.parametrize("architecture", list(Architecture))
 def test_a_step_of_the_tutorial_s_recipe_is_keras_s(architecture: Architecture) -> None:
-    values = PRESETS[PresetName.seed][architecture]
+    values = PRESETS[PresetName.seed].networks[architecture]
     tokens = np.random.default_rng(0).integers(0, 1000, (32, 888)).astype(np.int32)
     labels = (np.arange(32) % 2).astype(np.float32)
     cls = {Architecture.rnn: keras.layers.SimpleRNN, Architecture.lstm: keras.layers.LSTM}[architecture]
@@ -254,7 +254,7 @@ def test_a_saved_model_loads_without_this_package_and_computes_the_same(preset: 
     import subprocess
     import sys
 
-    values = PRESETS[preset][Architecture.lstm] if preset is PresetName.seed else tiny(Architecture.lstm, preset)
+    values = PRESETS[preset].networks[Architecture.lstm] if preset is PresetName.seed else tiny(Architecture.lstm, preset)
     network = build(Architecture.lstm, values)
     inputs = np.pad(TOKENS, ((0, 0), (0, 883))) if preset is PresetName.seed else TOKENS
     network.save(tmp_path / "model.keras")

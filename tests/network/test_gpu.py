@@ -41,7 +41,7 @@ def batch() -> tuple[Any, Any]:
 
 
 def build(architecture: Architecture, preset: PresetName, place: str) -> Any:
-    values = PRESETS[preset][architecture]
+    values = PRESETS[preset].networks[architecture]
     with tf.device(place):
         return build_network(architecture, values, 0, np.arange(4 * 30_000, 4 * 30_000 + bool(values.bigrams) * 999))
 
@@ -58,7 +58,7 @@ def test_a_recurrence_and_its_gradients_are_the_cpu_s(architecture: Architecture
 @pytest.mark.parametrize("preset", [PresetName.standard, PresetName.dependency])
 @pytest.mark.parametrize("architecture", list(Architecture))
 def test_a_network_and_its_gradients_are_the_cpu_s(architecture: Architecture, preset: PresetName) -> None:
-    values = PRESETS[preset][architecture]
+    values = PRESETS[preset].networks[architecture]
     tokens, labels = batch()
     tokens = np.minimum(tokens, values.vocabulary_size - 1)
     results = []
@@ -77,7 +77,7 @@ def test_a_network_and_its_gradients_are_the_cpu_s(architecture: Architecture, p
 
 @pytest.mark.parametrize("architecture", list(Architecture))
 def test_the_same_steps_leave_the_same_bits(architecture: Architecture) -> None:
-    values = PRESETS[PresetName.standard][architecture]
+    values = PRESETS[PresetName.standard].networks[architecture]
     ends = []
     for _ in range(2):
         network = build(architecture, PresetName.standard, "/GPU:0")

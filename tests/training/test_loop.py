@@ -28,7 +28,7 @@ from job.training.feed import HostFeed
 device.prepare_tensorflow()
 
 Batch = namedtuple("Batch", "tokens labels")
-VALUES = replace(PRESETS[PresetName.quickstart][Architecture.rnn], epochs=4, patience=2)
+VALUES = replace(PRESETS[PresetName.quickstart].networks[Architecture.rnn], epochs=4, patience=2)
 
 
 def make(

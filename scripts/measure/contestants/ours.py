@@ -29,7 +29,7 @@ def main() -> None:
     data = Batches(source)
     # No dropout: the others have none, and every library draws its own.
     values = replace(
-        PRESETS[PresetName.standard][architecture],
+        PRESETS[PresetName.standard].networks[architecture],
         word_dropout=0.0,
         embedding_dropout=0.0,
         bigram_dropout=0.0,
