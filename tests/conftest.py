@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from job.presets import Architecture, PresetName
+
 # Where a change is judged, the same examples every time; at a desk, new ones.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
@@ -129,3 +131,18 @@ def write_imdb(folder: Path, train: int = 120, test: int = 120, words: int = 50)
     np.savez(path, **arrays)
     (folder / "imdb_word_index.json").write_text(json.dumps({f"w{rank}": rank for rank in range(1, words + 1)}))
     return path
+
+
+def train_here(
+    output: Path, cache: Path, seeds: int = 1, architecture: Architecture = Architecture.rnn, **settings: Any
+) -> Any:
+    """Runs a small job in this process; returns its metrics.json."""
+    from job.commands.train import train
+    from job.config import DeviceChoice, Request, resolve
+    from job.progress import Display
+
+    request = Request(
+        output=output, cache=cache, preset=PresetName.quickstart, architecture=[architecture], seeds=seeds,
+        device=DeviceChoice.cpu, hyperparameters={"epochs": 1, "batch_size": 512, "units": 4} | settings,
+    )  # fmt: skip
+    return train(resolve(request), Display(), fresh=False).to_values()

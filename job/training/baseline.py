@@ -12,10 +12,8 @@ import numpy as np
 
 from job.analysis import scores
 from job.data import ngrams
-from job.data.corpus import Corpus
-from job.data.reviews import Reviews, split
+from job.data.reviews import Reviews
 from job.output.results import BaselineResult
-from job.presets import Hyperparameters
 from job.records.trials import BaselineRecord
 
 NAME = "logistic regression on uni- and bigrams, weighted by naive Bayes log-count ratios"
@@ -27,21 +25,19 @@ _MOST = 50_000
 _BLOCK = 10_000
 
 
-def train(corpus: Corpus, values: Hyperparameters, look: Callable[[str], None]) -> BaselineResult:
-    """Trains and scores it on the reviews that the networks are trained and scored on.
+def train(training: Reviews, test: Reviews, look: Callable[[str], None], counted: Reviews | None = None) -> BaselineResult:
+    """Trains it on training reviews and scores it on test reviews, those of the networks.
 
     Args:
-        values: Of a network, whose parts of the reviews are taken.
         look: Is told what for, before the test reviews are used.
+        counted: The reviews whose frequent bigrams are features; by default the training reviews.
     """
     from sklearn.linear_model import LogisticRegression
 
     started = time.perf_counter()
-    parts = split(corpus, values)
-    chosen = parts.train.indices[np.sort(np.argsort(parts.train.hashes, kind="stable")[:_MOST])]
-    trained, test = Reviews(corpus, chosen, _WORDS), Reviews(corpus, parts.test.indices, _WORDS)
-    whole, _ = corpus.split_validation(values.validation_share)
-    pairs = ngrams.frequent_bigrams(Reviews(corpus, whole, _WORDS), _BIGRAMS)
+    chosen = np.sort(np.argsort(training.hashes, kind="stable")[:_MOST])
+    trained, test = _whole(training.take(chosen)), _whole(test)
+    pairs = ngrams.frequent_bigrams(_whole(counted or training), _BIGRAMS)
     ratios = ngrams.log_count_ratios(trained, pairs)
 
     def features(reviews: Reviews) -> Any:
@@ -60,3 +56,8 @@ def train(corpus: Corpus, values: Hyperparameters, look: Callable[[str], None]) 
         seconds=time.perf_counter() - started,
     )
     return BaselineResult(record, scores.probabilities(logits))
+
+
+def _whole(reviews: Reviews) -> Reviews:
+    """The same reviews as the baseline reads them."""
+    return Reviews(reviews.corpus, reviews.indices, _WORDS)

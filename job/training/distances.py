@@ -11,6 +11,7 @@ import numpy as np
 from job.analysis import scores
 from job.config import CLUES, Configuration
 from job.data.corpus import Corpus
+from job.data.reviews import split
 from job.output.results import BaselineResult, TrialResult
 from job.presets import Architecture, Hyperparameters
 from job.records.history import HistoryRow
@@ -84,7 +85,8 @@ class NetworksOverDistances:
     def train_baseline(self) -> BaselineResult:
         """Trained and scored at each distance: means over distances, and each one's scores."""
         values = next(iter(self._configuration.hyperparameters.values()))
-        results = [baseline.train(corpus, values, self._trainer.look) for _, corpus in self._parts]
+        parts = [split(corpus, values) for _, corpus in self._parts]
+        results = [baseline.train(each.train, each.test, self._trainer.look) for each in parts]
         records = [result.record for result in results]
         joined = BaselineRecord(
             name=baseline.NAME,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from job.config import Configuration
@@ -74,4 +75,8 @@ class SingleNetworks:
     def train_baseline(self) -> BaselineResult:
         """See `Recipe`."""
         values = next(iter(self._configuration.hyperparameters.values()))
-        return baseline.train(self._corpus, values, self._trainer.look)
+        parts = reviews.split(self._corpus, values)
+        # A hundred reviews hold hardly a pair twice; the pairs of all training reviews do.
+        every = parts.train.corpus.part("train") if values.first_reviews else None
+        counted = None if every is None else replace(parts.train, indices=every)
+        return baseline.train(parts.train, parts.test, self._trainer.look, counted)

@@ -36,19 +36,19 @@ def test_the_difference_and_its_variance_are_those_of_the_textbook() -> None:
     gaps = A.correct.mean(0) - B.correct.mean(0)
     variance += sum((gap - gaps.mean()) ** 2 for gap in gaps) / 9 / 10
     variance += seeds
-    assert found["difference"] == pytest.approx(26 / 30 - 17 / 30)
-    assert found["variance"]["seeds"] == pytest.approx(seeds)
-    assert found["standard_error"] == pytest.approx(variance**0.5)
-    assert found["superiority"] == pytest.approx(17 / 18)
-    assert found["ci95"][0] < found["difference"] < found["ci95"][1]
+    assert found.difference == pytest.approx(26 / 30 - 17 / 30)
+    assert found.variance.seeds == pytest.approx(seeds)
+    assert found.standard_error == pytest.approx(variance**0.5)
+    assert found.superiority == pytest.approx(17 / 18)
+    assert found.ci95[0] < found.difference < found.ci95[1]
 
 
 def test_without_chance_in_seeds_it_is_the_paired_test_over_reviews() -> None:
     one, other = answers("A", "1110111011", has_seeds=False), answers("B", "1010010111", has_seeds=False)
     gaps = one.correct[0].astype(float) - other.correct[0]
     found = compare(one, other)
-    assert found["standard_error"] == pytest.approx(stats.sem(gaps))
-    assert found["p_value"] == pytest.approx(2 * stats.norm.sf(gaps.mean() / stats.sem(gaps)))
+    assert found.standard_error == pytest.approx(stats.sem(gaps))
+    assert found.p_value == pytest.approx(2 * stats.norm.sf(gaps.mean() / stats.sem(gaps)))
 
 
 def test_with_reviews_without_number_it_is_welch_s_test_over_seeds() -> None:
@@ -58,9 +58,9 @@ def test_with_reviews_without_number_it_is_welch_s_test_over_seeds() -> None:
     tables = [np.stack([random.random(200_000) < share for share in row]) for row in shares]
     found = compare(Answers("A", tables[0]), Answers("B", tables[1]))
     expected = stats.ttest_ind(tables[0].mean(1), tables[1].mean(1), equal_var=False)
-    assert found["statistic"] == pytest.approx(expected.statistic, rel=0.01)
-    assert found["p_value"] == pytest.approx(expected.pvalue, rel=0.05)
-    assert found["degrees_of_freedom"] == pytest.approx(expected.df, rel=0.05)
+    assert found.statistic == pytest.approx(expected.statistic, rel=0.01)
+    assert found.p_value == pytest.approx(expected.pvalue, rel=0.05)
+    assert found.degrees_of_freedom == pytest.approx(expected.df, rel=0.05)
 
 
 @settings(deadline=None)
@@ -69,10 +69,10 @@ def test_it_is_antisymmetric_and_its_numbers_are_in_range(seed: int, m: int, n: 
     random = np.random.default_rng(seed)
     one, other = Answers("A", random.random((m, reviews)) < 0.7), Answers("B", random.random((n, reviews)) < 0.6)
     found, back = compare(one, other), compare(other, one)
-    assert found["difference"] == pytest.approx(-back["difference"])
-    assert found["standard_error"] == pytest.approx(back["standard_error"])
-    assert found["p_value"] is None or 0 <= found["p_value"] <= 1
-    assert found["standard_error"] ** 2 >= found["variance"]["reviews"] - 1e-12
+    assert found.difference == pytest.approx(-back.difference)
+    assert found.standard_error == pytest.approx(back.standard_error)
+    assert found.p_value is None or 0 <= found.p_value <= 1
+    assert found.standard_error**2 >= found.variance.reviews - 1e-12
     assert verdict(one, other, found)
 
 
@@ -92,7 +92,7 @@ def test_without_a_difference_it_finds_one_in_about_a_twentieth_of_experiments_w
     count = 400
     for _ in range(count):
         one, other = experiment(random, 5, 200, 0.0)
-        found["ours"] += compare(one, other)["p_value"] < 0.05
+        found["ours"] += (compare(one, other).p_value or 0.0) < 0.05
         found["seeds alone"] += stats.ttest_ind(one.accuracies, other.accuracies).pvalue < 0.05
         found["reviews alone"] += stats.ttest_1samp(one.correct.mean(0) - other.correct.mean(0), 0).pvalue < 0.05
     assert 0.02 < found["ours"] / count < 0.075
@@ -102,7 +102,7 @@ def test_without_a_difference_it_finds_one_in_about_a_twentieth_of_experiments_w
 
 def test_it_finds_a_difference_that_is_there() -> None:
     random = np.random.default_rng(8)
-    assert sum(compare(*experiment(random, 5, 600, 0.8))["p_value"] < 0.05 for _ in range(50)) > 45
+    assert sum((compare(*experiment(random, 5, 600, 0.8)).p_value or 0.0) < 0.05 for _ in range(50)) > 45
 
 
 def test_the_seeds_needed_are_those_of_the_two_sample_t_test() -> None:

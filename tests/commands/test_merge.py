@@ -41,9 +41,8 @@ SMALL = (
 def grid(
     seeds: int, shard: str | None, names: tuple[Architecture, ...] = tuple(Architecture)
 ) -> list[tuple[Architecture, int]]:
-    return config.resolve(
-        output=Path("o"), cache=Path("c"), data="embedded", architectures=list(names), seeds=seeds, shard=shard
-    ).trainings()
+    request = config.Request(cache=Path("c"), data="embedded", architecture=list(names), seeds=seeds, shard=shard)
+    return config.resolve(request).trials()
 
 
 @given(data=st.data())

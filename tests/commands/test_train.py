@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.presets import Architecture, PresetName
-from tests.conftest import ROOT, SMALL, Command, rows, table, write_imdb
+from tests.conftest import ROOT, SMALL, Command, rows, table, train_here, write_imdb
 
 
 def read(path: Path) -> Any:
@@ -116,21 +115,11 @@ def test_a_kill_while_seeds_are_added_costs_none_of_the_earlier_ones(
     tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("tensorflow")
-    from job import config
-    from job.commands import train as run
+    from job.commands import validate
     from job.files import atomic
-    from job.output import finished as validation
-    from job.progress import Reporter
-    from job.training import trial
+    from job.training import trainer, trial
 
-    def job(seeds: int) -> dict[str, Any]:
-        configuration = config.resolve(
-            output=tmp_path, cache=shared_cache, preset=PresetName.quickstart, architectures=[Architecture.rnn], seeds=seeds,
-            device=config.DeviceChoice.cpu, overrides={"epochs": 1, "batch_size": 512, "units": 4},
-        )  # fmt: skip
-        return run.train(configuration, Reporter(), fresh=False)
-
-    first = job(1)
+    first = train_here(tmp_path, shared_cache)
     real = atomic.write
 
     def killed_at_the_predictions(path: Path, *arguments: Any) -> None:
@@ -140,21 +129,21 @@ def test_a_kill_while_seeds_are_added_costs_none_of_the_earlier_ones(
 
     monkeypatch.setattr(atomic, "write", killed_at_the_predictions)
     with pytest.raises(KeyboardInterrupt):
-        job(2)
+        train_here(tmp_path, shared_cache, seeds=2)
     assert not (tmp_path / "metrics.json").exists()
     monkeypatch.setattr(atomic, "write", real)
     trained: list[int] = []
 
-    def observed(name: Architecture, seed: int, *rest: Any) -> trial.Trial:
-        trained.append(seed)
-        return trial.Trial(name, seed, *rest)
+    def observed(task: trial.Task, *rest: Any) -> trial.Trial:
+        trained.append(task.seed)
+        return trial.Trial(task, *rest)
 
-    monkeypatch.setattr(run, "Trial", observed)
-    both = job(2)
-    assert 0 not in trained
+    monkeypatch.setattr(trainer, "Trial", observed)
+    both = train_here(tmp_path, shared_cache, seeds=2)
+    assert trained == []
     # Times included: it is the record of the first job, not a second training.
     assert both["architectures"]["rnn"]["runs"][0] == first["architectures"]["rnn"]["runs"][0]
-    assert validation.validate(tmp_path) > 5
+    assert validate.validate(tmp_path) > 5
 
 
 def test_another_configuration_s_output_is_refused(command: Command, finished: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_view_tells_of_its_reviews_alone_by_their_places_in_it() -> None:
 def test_seeds_share_the_parts_and_so_do_networks_that_read_the_same(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(table(rows(200)))
     ours = load(DataSource(name=str(tmp_path / "a.csv"), cache=tmp_path))
-    rnn, lstm = PRESETS[PresetName.standard].values()
+    rnn, lstm = PRESETS[PresetName.standard].networks.values()
     parts = split(ours, rnn)
     assert split(ours, lstm) is parts
     assert parts.train.length is None

@@ -64,9 +64,9 @@ def test_an_exported_model_agrees_in_a_process_without_this_package(preset: Pres
     values = replace(PRESETS[preset].networks[Architecture.lstm], vocabulary_size=10, units=3)
     values = values if preset is PresetName.seed else test_forward.tiny(Architecture.lstm, preset, vocabulary_size=10)
     network = test_forward.build(Architecture.lstm, values)
-    export.save(network, values, WORDS, tmp_path / "saved_model")
-    texts = ["", "The film, it's GOOD", "good " * 500]
     forward = Forward(network, values, "while_loop" if preset is PresetName.seed else "xla")
+    export.save(forward, WORDS, tmp_path / "saved_model")
+    texts = ["", "The film, it's GOOD", "good " * 500]
     trained = Predictor(Architecture.lstm, forward, WORDS).probabilities(texts)
     assert export.verify([tmp_path / "saved_model"], texts, [trained]) < 1e-5
     with pytest.raises(JobError, match=r"saved_model: the exported model differs from the trained one by 0\.001"):

@@ -239,7 +239,7 @@ def test_a_step_of_the_tutorial_s_recipe_is_keras_s(architecture: Architecture) 
     ours = build(architecture, values, 5)
     for mine, theirs in zip(ours.get_weights(), stock.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
-    step = tf.function(loop.make_step(ours, Forward(ours, values, "while_loop").logits, optimizer.optimizer(values, 8)))
+    step = tf.function(loop.make_step(Forward(ours, values, "while_loop"), optimizer.optimizer(values, 8)))
     for _ in range(2):
         loss, _ = step(tokens, labels, DRAW)
         stock.reset_metrics()

@@ -81,13 +81,7 @@ def test_the_same_steps_leave_the_same_bits(architecture: Architecture) -> None:
     ends = []
     for _ in range(2):
         network = build(architecture, PresetName.standard, "/GPU:0")
-        step = tf.function(
-            loop.make_step(
-                network,
-                Forward(network, values, "cudnn").logits,
-                optimizer.optimizer(values, 8),
-            )
-        )
+        step = tf.function(loop.make_step(Forward(network, values, "cudnn"), optimizer.optimizer(values, 8)))
         for _ in range(3):
             step(*batch(), DRAW)
         ends.append(network.get_weights())

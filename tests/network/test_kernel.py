@@ -2,7 +2,7 @@
 
 import pytest
 
-from job.network.kernel import choose, explain_slow
+from job.network.kernel import choose, slow_networks
 from job.presets import PRESETS, Architecture, PresetName
 from job.records.metrics import DeviceRecord
 
@@ -12,7 +12,7 @@ CPU = DeviceRecord(
 )  # fmt: skip
 GPU = CPU.but(type="gpu")
 RNN, LSTM = Architecture
-SEED, STANDARD, REFUSED = PRESETS[PresetName.seed], PRESETS[PresetName.standard], {"rnn": "cuDNN refuses it"}
+SEED, STANDARD, REFUSED = PRESETS[PresetName.seed].networks, PRESETS[PresetName.standard].networks, {"rnn": "cuDNN refuses it"}
 ONLY = "the fast ones know only tanh and tokens"
 
 
@@ -37,4 +37,4 @@ def test_the_kernel_is_named_by_device_and_architecture() -> None:
     ],
 )
 def test_a_slow_kernel_is_explained(device: DeviceRecord, preset: PresetName, expected: dict[Architecture, str]) -> None:
-    assert explain_slow(device, PRESETS[preset]) == expected
+    assert slow_networks(device, PRESETS[preset].networks) == expected

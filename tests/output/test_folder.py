@@ -11,11 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from job import schema as schemas
 from job.errors import InputOutputError, OutputError
 from job.files import atomic
-from job.output import folder as artifacts
-from job.output.folder import Output, Result
+from job.output.folder import Output
+from job.output.results import TrialResult
+from job.records import metrics
+from job.records.base import to_json
+from job.records.history import Epoch, HistoryRow
+from job.records.trials import TrialRecord
 
 
 def test_a_write_replaces_a_file_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
@@ -42,6 +45,17 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"old")]
 
 
+def record(seed: int) -> TrialRecord:
+    none = dict.fromkeys(("diverged", "train", "validation", "test", "calibration", "last_epoch"))
+    counts = dict.fromkeys(("epochs", "steps", "best_epoch", "parameters", "seconds", "tokens_per_second"), 1)
+    reviews = {f"{part}_reviews": 1 for part in ("train", "validation", "test")}
+    values = {"seed": seed, "status": "finished", "device": "cpu", "kernel": "xla", "continued": []}
+    return TrialRecord.model_validate(values | none | counts | reviews)
+
+
+EPOCH = Epoch(epoch=1, loss=0.1, accuracy=0.5, validation_loss=None, validation_accuracy=None, learning_rate=1e-3, seconds=1.0, tokens_per_second=2.0)  # fmt: skip
+
+
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     probabilities=arrays.arrays(np.float32, st.integers(0, 9), elements=st.floats(0, 1, width=32)),
@@ -50,32 +64,32 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(
 )
 def test_a_kept_result_comes_back_as_it_was(probabilities: Any, weights: Any, seed: int, tmp_path: Path) -> None:
     output = Output(tmp_path)
-    output.save_result("rnn", seed, Result({"seed": seed}, [{"epoch": 1, "loss": 0.1}], probabilities, weights))
+    history = [HistoryRow(seed=seed, epoch=EPOCH)]
+    output.save_result("rnn", TrialResult(record(seed), history, probabilities, weights))
     for path in tmp_path.glob(f"checkpoints/rnn-{seed}-*"):
         newest = max(tmp_path.glob(f"checkpoints/rnn-{seed}-*"), key=lambda each: each.stat().st_mtime_ns)
         if path != newest:
             path.unlink()
-    result = output.load_result("rnn", seed, pytest.fail)
+    result = output.load_result("rnn", seed)
     assert result is not None
-    assert (result.record, result.history) == ({"seed": seed}, [{"epoch": 1, "loss": 0.1}])
+    assert (result.record, result.history) == (record(seed), history)
     np.testing.assert_array_equal(result.probabilities, probabilities)
     assert (result.weights is None) == (weights is None)
     for kept, weight in zip(result.weights or [], weights or [], strict=True):
         np.testing.assert_array_equal(kept, weight)
 
 
-def test_a_damaged_result_is_not_used(tmp_path: Path) -> None:
+def test_a_damaged_result_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     output = Output(tmp_path)
-    output.save_result("lstm", 0, Result({}, [], np.zeros(3, np.float32), [np.ones(2, np.float32)]))
+    output.save_result("lstm", TrialResult(record(0), [], np.zeros(3, np.float32), [np.ones(2, np.float32)]))
     (path,) = tmp_path.glob("checkpoints/*")
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    warnings: list[str] = []
-    assert output.load_result("lstm", 0, warnings.append) is None
-    assert output.load_result("lstm", 1, warnings.append) is None
-    assert len(warnings) == 1
-    assert "is damaged and not used (its content is not what its name says)" in warnings[0]
+    assert output.load_result("lstm", 0) is None
+    assert output.load_result("lstm", 1) is None
+    (warning,) = caplog.messages
+    assert "is damaged and not used (its content is not what its name says)" in warning
 
 
 def test_discarding_a_run_keeps_what_is_not_the_run_s(tmp_path: Path) -> None:
@@ -87,12 +101,12 @@ def test_discarding_a_run_keeps_what_is_not_the_run_s(tmp_path: Path) -> None:
 
 def test_numbers_that_json_does_not_have_are_refused() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        artifacts.to_json({"loss": float("nan")})
+        to_json({"loss": float("nan")})
 
 
-def test_the_schema_is_valid_and_refuses_what_is_not_in_it() -> None:
-    schema = schemas.schema()
+def test_the_schema_that_ships_is_that_of_the_records_and_refuses_what_is_not_in_it() -> None:
+    schema = json.loads(metrics.SCHEMA.read_text())
+    assert schema == metrics.schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     with pytest.raises(jsonschema.ValidationError):
-        schemas.check_schema({"schema_version": 1})
-    assert json.loads(json.dumps(schema)) == schema
+        jsonschema.validate({"schema_version": 1}, schema)

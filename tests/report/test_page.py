@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from job.commands import report
+from job.output.results import TrialResult, Trials
+from job.presets import Architecture
 from job.report import examples
-from job.report import page as report
 from tests.conftest import Command
+from tests.output.test_folder import record
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -46,7 +49,7 @@ def hostile(finished: Path, tmp_path: Path) -> Path:
     chosen["texts"] = dict.fromkeys(chosen["texts"], HOSTILE)
     assert chosen["texts"]
     (folder / "examples.json").write_text(json.dumps(chosen))
-    assert report.rewrite([folder]) == folder / "report.html"
+    assert report.write([folder]) == folder / "report.html"
     return folder / "report.html"
 
 
@@ -125,18 +128,18 @@ def test_runs_are_compared_where_their_test_reviews_are_the_same(
 
 def test_examples_are_the_reviews_that_are_most_wrong_and_most_disputed() -> None:
     labels = np.array([0, 1, 0, 1, 1], np.int8)
-    predictions = {
-        ("lstm", 0): np.array([0.1, 0.9, 0.6, 0.2, 0.9], np.float32),
-        ("lstm", 1): np.array([0.1, 0.9, 0.8, 0.0, 0.9], np.float32),
-        ("rnn", 0): np.array([0.9, 0.8, 0.1, 0.4, 0.6], np.float32),
-    }
+    trials = Trials()
+    for name, seed, probabilities in (
+        ("lstm", 0, [0.1, 0.9, 0.6, 0.2, 0.9]), ("lstm", 1, [0.1, 0.9, 0.8, 0.0, 0.9]), ("rnn", 0, [0.9, 0.8, 0.1, 0.4, 0.6])
+    ):  # fmt: skip
+        trials.add(Architecture(name), TrialResult(record(seed), [], np.array(probabilities, np.float32), None))
     texts = ["a", "b", "c" * 2000, None, "e"]
-    found = examples.choose(labels, predictions, lambda number: texts[number], np.array([1, 2, 3, 4, 5]))
+    found = examples.choose(labels, trials, lambda number: texts[number], np.array([1, 2, 3, 4, 5]))
     # Review 3 is wronger still, but nobody knows its text.
-    assert found["most_wrong"] == {"lstm": [2], "rnn": [0]}
-    assert found["disagreements"] == [0, 2]
-    assert found["texts"] == {"0": "a", "2": "… " + "c" * 1200}
-    assert found["lengths"] == [1, 2, 3, 4, 5]
+    assert found.most_wrong == {"lstm": [2], "rnn": [0]}
+    assert found.disagreements == [0, 2]
+    assert found.texts == {"0": "a", "2": "… " + "c" * 1200}
+    assert found.lengths == [1, 2, 3, 4, 5]
 
 
 def test_tensorboard_opens_the_event_files_of_each_training(finished: Path) -> None:

@@ -14,10 +14,11 @@ keras = pytest.importorskip("keras")
 
 from job.machine import device
 from job.network.forward import Forward
-from job.presets import Architecture, PresetName
+from job.presets import Architecture
 from job.training import loop as training
 from job.training import optimizer as optimizers
 from job.training.feed import DeviceFeed, HostFeed
+from tests.conftest import train_here
 from tests.network import test_forward as test_models
 
 # As the job does, before the first operation.
@@ -78,20 +79,12 @@ def test_the_device_gathers_the_batches_that_the_host_assembles(orders: list[lis
 
 @pytest.mark.parametrize("architecture", list(Architecture))
 def test_several_steps_in_a_call_end_with_the_weights_of_single_ones(architecture: Architecture) -> None:
-    values = test_models.tiny(architecture, epochs=2, batch_size=2, max_tokens=5, patience=0)
+    values = test_models.tiny(architecture, epochs=2, batch_size=2, max_tokens=5)
     orders = [[0, 1], [2, 3], [4, 0], [3]]
     ends = []
     for feed in (host_feed(orders), device_feed(orders)):
         network = test_models.build(architecture, values)
-        made = training.Training(
-            network,
-            Forward(network, values, "xla").logits,
-            optimizers.optimizer(values, 8),
-            values,
-            3,
-            feed,
-            None,
-        )
+        made = training.Training(Forward(network, values, "xla"), optimizers.optimizer(values, 8), 3, feed, None)
         made.run(lambda position: None, lambda epoch: None)
         ends.append((network.get_weights(), [epoch.loss for epoch in made.position.history]))
     for ours, theirs in zip(ends[0][0], ends[1][0], strict=True):
@@ -103,18 +96,10 @@ def test_several_steps_in_a_call_end_with_the_weights_of_single_ones(architectur
 def test_a_job_whose_device_holds_the_reviews_ends_as_one_whose_host_does(
     tmp_path: Any, shared_cache: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from job import config
-    from job.commands import train as run
-    from job.progress import Reporter
-
     real = device.select
 
     def job(name: str) -> Any:
-        configuration = config.resolve(
-            output=tmp_path / name, cache=shared_cache, preset=PresetName.quickstart, architectures=[Architecture.rnn],
-            device=config.DeviceChoice.cpu, overrides={"epochs": 2, "batch_size": 256, "units": 8},
-        )  # fmt: skip
-        run.train(configuration, Reporter(), fresh=False)
+        train_here(tmp_path / name, shared_cache, epochs=2, batch_size=256, units=8)
         return (tmp_path / name / "predictions.csv").read_bytes()
 
     expected = job("host")

@@ -9,16 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job import config
-from job.config import DeviceChoice
 from job.errors import DeviceMemoryError, DivergedError
 from job.presets import PRESETS, Architecture, PresetName
-from job.progress import Reporter
+from tests.conftest import train_here
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-from job.commands import train as run
 from job.machine import device
 from job.network.forward import Forward
 from job.training import loop as training
@@ -28,7 +25,7 @@ from job.training.feed import HostFeed
 device.prepare_tensorflow()
 
 Batch = namedtuple("Batch", "tokens labels")
-VALUES = replace(PRESETS[PresetName.quickstart].networks[Architecture.rnn], epochs=4, patience=2)
+VALUES = replace(PRESETS[PresetName.quickstart].networks[Architecture.rnn], epochs=4)
 
 
 def make(
@@ -38,11 +35,19 @@ def make(
     layer = network.layers[0]
     batch = Batch(np.array([[1, 1], [1, 0]], np.int32), np.array([1.0, 0.0], np.float32))
     scores = iter(validation or [])
+
+    class Line:
+        """A line through the number of tokens, for a network."""
+
+        def __init__(self) -> None:
+            self.network, self.values = network, values
+
+        def logits(self, tokens: Any, draw: Any) -> Any:
+            return spoil(draw) + tf.cast(tf.reduce_sum(tokens, 1), tf.float32) * layer.kernel[0, 0] + layer.bias[0]
+
     made = training.Training(
-        network,
-        lambda tokens, draw: spoil(draw) + tf.cast(tf.reduce_sum(tokens, 1), tf.float32) * layer.kernel[0, 0] + layer.bias[0],
+        Line(),
         keras.optimizers.SGD(0.5, momentum=momentum),
-        values,
         7,
         HostFeed(2, lambda epoch, done: [batch, batch][done:]),
         (lambda: (next(scores), 0.5)) if validation else None,
@@ -72,7 +77,7 @@ def test_a_step_is_gradient_descent_on_the_mean_cross_entropy() -> None:
     assert (trained.best_epoch, trained.diverged) == (1, None)
 
 
-def test_the_best_epoch_s_weights_are_kept_and_training_stops_after_patience() -> None:
+def test_the_best_epoch_s_weights_are_kept() -> None:
     trained, network, _ = loop([0.6, 0.4, 0.5, 0.45, 0.1])
     best, reference, _ = loop(None, values=replace(VALUES, epochs=2))
     assert len(trained.history) == 4
@@ -81,7 +86,7 @@ def test_the_best_epoch_s_weights_are_kept_and_training_stops_after_patience() -
 
 
 def test_the_last_epoch_s_weights_are_kept_where_that_is_asked() -> None:
-    trained, network, _ = loop([0.6, 0.1, 0.5, 0.7], values=replace(VALUES, patience=0, keep="last"))
+    trained, network, _ = loop([0.6, 0.1, 0.5, 0.7], values=replace(VALUES, keep="last"))
     reference, last, _ = loop(None, values=VALUES)
     assert (trained.best_epoch, reference.best_epoch) == (4, 4)
     np.testing.assert_array_equal(network.get_weights()[0], last.get_weights()[0])
@@ -97,8 +102,8 @@ def test_a_training_that_is_over_gives_its_memory_back() -> None:
     assert [array.shape for array in kept] == [(1, 1), (1,)]
 
 
-def test_patience_zero_never_stops_early() -> None:
-    trained, _, _ = loop([0.1, 0.2, 0.3, 0.4], values=replace(VALUES, patience=0))
+def test_training_goes_on_though_validation_gets_worse() -> None:
+    trained, _, _ = loop([0.1, 0.2, 0.3, 0.4])
     assert (len(trained.history), trained.best_epoch) == (4, 1)
 
 
@@ -193,17 +198,10 @@ def test_a_diverged_seed_is_recorded_and_the_others_go_on(
 
     monkeypatch.setattr(Forward, "logits", logits)
 
-    def job(seeds: int, output: Path) -> dict[str, Any]:
-        configuration = config.resolve(
-            output=output, cache=shared_cache, preset=PresetName.quickstart, architectures=[Architecture.rnn], seeds=seeds,
-            device=DeviceChoice.cpu, overrides={"epochs": 1, "batch_size": 512, "units": 4},
-        )  # fmt: skip
-        return run.train(configuration, Reporter(), fresh=False)
-
-    entry = job(2, tmp_path / "two")["architectures"]["rnn"]
+    entry = train_here(tmp_path / "two", shared_cache, seeds=2)["architectures"]["rnn"]
     assert [each["status"] for each in entry["runs"]] == ["diverged", "finished"]
     assert entry["runs"][0]["diverged"] == "the loss was not a number at step 1 of epoch 1, seed 0"
     assert entry["best_seed"] == 1
     with pytest.raises(DivergedError, match="every run of rnn diverged"):
-        job(1, tmp_path / "one")
+        train_here(tmp_path / "one", shared_cache)
     assert not (tmp_path / "one" / "metrics.json").exists()
