@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--architecture", default="rnn")
     parser.add_argument("--every", type=int, default=4, help="take each N-th review of the data")
     arguments = parser.parse_args()
-    reviews = corpus.load(config.resolve(output=Path(), cache=arguments.cache, data=arguments.data).source)
+    reviews = corpus.load(config.resolve_source(config.DataRequest(cache=arguments.cache, data=arguments.data)))
     indices = list(range(0, len(reviews.labels), arguments.every))
     arguments.output.mkdir(parents=True, exist_ok=True)
     for times in arguments.times:

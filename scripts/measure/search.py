@@ -14,16 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from job import config
-from job.config import DeviceChoice
-from job.data import batches
+from job.config import DataRequest, DeviceChoice, resolve_source
+from job.data import reviews
 from job.data.corpus import Corpus, load
 from job.machine import device
-from job.network import kernel
 from job.presets import PRESETS, Architecture, Hyperparameters, PresetName
-from job.records.base import Kernel
+from job.records.history import Epoch
+from job.records.metrics import DeviceRecord
+from job.training.trial import Task, Trial
 
 
 def main() -> None:
@@ -36,7 +34,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--record", type=Path, default=Path("search.jsonl"))
     arguments = parser.parse_args()
-    corpus = load(config.resolve(output=Path(), cache=arguments.cache, data=arguments.data).source)
+    corpus = load(resolve_source(DataRequest(cache=arguments.cache, data=arguments.data)))
     facts = device.select(DeviceChoice.auto, False)
     tried = set()
     if arguments.record.exists():
@@ -48,7 +46,8 @@ def main() -> None:
             if (arguments.architecture, json.dumps(settings, sort_keys=True), seed) in tried:
                 continue
             values = replace(PRESETS[PresetName.standard].networks[arguments.architecture], validation_share=0.2, **settings)
-            found = attempt(corpus, arguments.architecture, values, seed, kernel.choose(facts, arguments.architecture, values))
+            task = Task(architecture=arguments.architecture, seed=seed, values=values, name=str(arguments.architecture))
+            found = attempt(corpus, task, facts)
             line = {"architecture": arguments.architecture, "settings": settings, "seed": seed} | found
             with arguments.record.open("a") as stream:
                 stream.write(json.dumps(line) + "\n")
@@ -64,56 +63,20 @@ def parse(variant: str) -> dict[str, Any]:
     return result
 
 
-def attempt(corpus: Corpus, architecture: Architecture, values: Hyperparameters, seed: int, chosen: Kernel) -> dict[str, Any]:
+def attempt(corpus: Corpus, task: Task, device: DeviceRecord) -> dict[str, Any]:
     """One training, and how it did on the held-out reviews after each epoch."""
-    from job.analysis import scores as evaluation
-    from job.network.build import build_for
-    from job.network.forward import Forward
-    from job.training import feed
-    from job.training import loop as training
-    from job.training import optimizer as optimizers
-
-    train, held_out = corpus.split_validation(values.validation_share)
-    network = build_for(architecture, values, seed, corpus)
-    forward = Forward(network, values, chosen)
-
-    def assembled(indices: Any, order: Any) -> Any:
-        return batches.batches(corpus, indices, order, values.vocabulary_size, values.max_tokens)
-
-    def validate() -> tuple[float, float]:
-        order = batches.evaluation_order(np.minimum(corpus.lengths[held_out], values.max_tokens), values.batch_size)
-        logits = np.empty(len(held_out), np.float32)
-        for places, batch in zip(order, assembled(held_out, order), strict=True):
-            logits[places] = forward.predict(batch.tokens)
-        return evaluation.losses(corpus.labels[held_out], logits)
-
-    lengths = np.minimum(corpus.lengths[train], values.max_tokens)
-    steps = -(-len(train) // values.batch_size)
-    made = training.Training(
-        network,
-        forward.logits,
-        optimizers.optimizer(values, steps * values.epochs),
-        values,
-        seed,
-        feed.HostFeed(
-            steps,
-            lambda epoch, done: assembled(
-                train, batches.training_order(lengths, values.batch_size, values.length_pool, seed, epoch)[done:]
-            ),
-        ),
-        validate,
-    )
+    trial = Trial(task, reviews.split(corpus, task.values), device)
     began = time.monotonic()
 
-    def show(epoch: Any) -> None:
+    def show(epoch: Epoch) -> None:
         print(
-            f"{architecture} epoch {epoch.epoch} loss {epoch.loss:.4f} accuracy {epoch.accuracy:.4f} held out {epoch.validation_loss:.4f} {epoch.validation_accuracy:.4f} {epoch.seconds:.0f} s",
+            f"{task.name} epoch {epoch.epoch} loss {epoch.loss:.4f} accuracy {epoch.accuracy:.4f} held out {epoch.validation_loss:.4f} {epoch.validation_accuracy:.4f} {epoch.seconds:.0f} s",
             flush=True,
         )
 
-    made.run(lambda position: None, show)
-    history = made.position.history
-    best = min(history, key=lambda epoch: epoch.validation_loss)
+    trial.loop.run(lambda position: None, show)
+    history = trial.loop.position.history
+    best = min(history, key=lambda epoch: epoch.validation_loss or 0.0)
     return {
         "loss": best.validation_loss,
         "accuracy": best.validation_accuracy,

@@ -79,7 +79,7 @@ def write_batches(data: str, cache: Path, count: int, path: Path) -> float:
     from job.presets import PRESETS, Architecture, PresetName
 
     values = PRESETS[PresetName.standard].networks[Architecture.lstm]
-    source = config.resolve(output=Path(), cache=cache, data=data).source
+    source = config.resolve_source(config.DataRequest(cache=cache, data=data))
     loaded = corpus.load(source)
     reviews = Reviews(loaded, loaded.part("train"), values.vocabulary_size, values.max_tokens)
     order = batches.training_order(reviews.lengths, values.batch_size, values.length_pool, 0, 1)

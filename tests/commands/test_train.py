@@ -185,7 +185,7 @@ def test_validate_finds_a_changed_or_missing_file(command: Command, finished: Pa
         ("metrics.json", b'\xff', 78, "cannot be read as a run's file"),
         ("metrics.json", b"[" * 100_000, 78, "cannot be read as a run's file"),
         ("run.json", b"", 78, "cannot be read as a run's file"),
-        ("run.json", b"{}", 78, "a finished run of another configuration (it tells none)"),
+        ("run.json", b"{}", 78, "a finished run of another configuration (it holds none that this version knows)"),
         ("predictions.csv", b"", 65, "was changed since the run ended"),
         ("predictions.csv", None, 65, "is missing from the run"),
         ("lstm/history.csv", None, 65, "is missing from the run"),
@@ -381,12 +381,18 @@ def test_every_option_can_be_set_by_the_environment(command: Command, tmp_path: 
 
 
 def test_json_lines_are_json_and_nothing_else(command: Command, tmp_path: Path) -> None:
-    done = command(
-        "train", "--preset", "quickstart", "--output", tmp_path, "--architecture", "rnn", "--log-format", "json", *SMALL
-    )
+    small = ("--epochs", "1", "--units", "8", "--batch-size", "256")
+    arguments = ("train", "--preset", "quickstart", "--output", tmp_path, "--architecture", "rnn", "--log-format", "json")
+    # With the default --device and a cache of its own: what a plain CPU and an empty cache have to say is JSON, too.
+    done = command(*arguments, *small, "--cache", tmp_path / "cache")
     events = [json.loads(line) for line in done.stderr.splitlines()]
-    assert [event["event"] for event in events] == ["start", "epoch", "message", "message", "message"]
-    assert events[1]["architecture"] == "rnn"
+    told = [event for event in events if event.get("level") != "warning"]
+    assert [event["event"] for event in told] == ["start", "epoch", "message", "message", "message"]
+    assert told[1]["architecture"] == "rnn"
+    assert all(event["message"].startswith("warning: training on the CPU") for event in events if event not in told)
+    (error,) = (json.loads(line) for line in command(*arguments, "--units", "9").stderr.splitlines())
+    assert (error["event"], error["exit_code"]) == ("error", 78)
+    assert error["message"].startswith("error: ")
     metrics = read(tmp_path / "metrics.json")
     assert list(metrics["architectures"]) == ["rnn"]
     assert metrics["architectures"]["rnn"]["summary"]["test_accuracy"]["sd"] is None

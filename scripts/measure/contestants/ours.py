@@ -41,7 +41,7 @@ def main() -> None:
     )
     network = build(architecture, values, 0, np.empty(0, np.int64))
     forward = Forward(network, values, kernel.choose(facts, architecture, values))
-    step = training.make_step(network, forward.logits, optimizers.optimizer(values, 1))
+    step = training.make_step(forward, optimizers.optimizer(values, 1))
     source_of_steps: feed.Feed
     if facts.type == "gpu":
         source_of_steps = feed.DeviceFeed(*data.flat(), lambda epoch: data.places, len(data.places))
