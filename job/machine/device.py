@@ -6,8 +6,6 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -203,25 +201,19 @@ def probe() -> Probe:
 
 def _import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with without_noise(), _absent("matplotlib", "sklearn"):
+    # Keras imports these where they are, a second at every start, for what this job does not use.
+    hidden = [name for name in ("matplotlib", "sklearn") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] # None marks a module as absent
+    with without_noise():
         import tensorflow as tf
+
+        for name in hidden:
+            del sys.modules[name]
 
         # The first transposed mask makes oneDNN complain, once a process: here, and not amid the progress.
         prepare_tensorflow()
         with tf.device("/CPU:0"):
             tf.function(lambda mask: tf.transpose(mask))(tf.zeros([2, 3], tf.bool))
-
-
-@contextmanager
-def _absent(*names: str) -> Iterator[None]:
-    """Hides modules from Keras, which imports them where they are: a second at every start, for what is not used."""
-    hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] # None is how Python marks them
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
 
 
 def prepare_tensorflow() -> None:
