@@ -3,11 +3,12 @@
 import csv
 import fcntl
 import io
+import logging
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,44 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 Once = Callable[[str, Callable[[Path], None]], Path]
 
 
+# Side by side, the tests of these stay in one process: they share what takes long to make, or a machine's one engine or GPU.
+TOGETHER = {
+    "tests/commands/test_merge.py": "shards",
+    "tests/training/test_distances.py": "distances",
+    "tests/docker/": "engine",
+    "tests/k8s/test_pods.py": "engine",
+    "tests/network/test_gpu.py": "gpu",
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hands out what stays together first, then test by test."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((name for start, name in TOGETHER.items() if nodeid.startswith(start)), nodeid)
+
+    return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Starts with the tests that take long, so that no test process is still busy when the others have ended."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """A command that runs in the tests' own process sets logging up for good; it ends with its test."""
+    root, ours = logging.getLogger(), logging.getLogger("job")
+    before, level = list(root.handlers), ours.level
+    yield
+    for handler in root.handlers[:]:
+        if handler not in before:
+            root.removeHandler(handler)
+    ours.setLevel(level)
+    logging.captureWarnings(False)
 
 
 @pytest.fixture(scope="session")

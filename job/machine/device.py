@@ -201,8 +201,14 @@ def probe() -> Probe:
 
 def _import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Keras imports these where they are, a second at every start, for what this job does not use.
+    hidden = [name for name in ("matplotlib", "sklearn") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] # None marks a module as absent
     with without_noise():
         import tensorflow as tf
+
+        for name in hidden:
+            del sys.modules[name]
 
         # The first transposed mask makes oneDNN complain, once a process: here, and not amid the progress.
         prepare_tensorflow()

@@ -19,8 +19,6 @@ from job.presets import Architecture
 from scripts.measure.faults import outcome
 from tests.conftest import ROOT, Command
 
-# What needs the shards runs in one process, so that they are made once.
-pytestmark = [pytest.mark.xdist_group("merge"), pytest.mark.long]
 SMALL = (
     "train",
     "--preset",

@@ -264,7 +264,7 @@ def test_an_interrupted_job_keeps_its_finished_runs_and_ends_with_143(
     while not list(tmp_path.glob("checkpoints/*.safetensors")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=10) == 143
+    assert process.wait(timeout=30) == 143
     assert not (tmp_path / "metrics.json").exists()
     assert read(tmp_path / "run.json")["state"] == "training"
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=300)
@@ -284,7 +284,7 @@ def test_a_signal_during_start_up_ends_with_its_code(number: signal.Signals, cod
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
     process.send_signal(number)
-    assert process.wait(timeout=10) == code
+    assert process.wait(timeout=30) == code
     process.communicate()
 
 

@@ -108,7 +108,7 @@ def test_another_machine_s_lock_that_is_renewed_is_73(tmp_path: Path) -> None:
     thread.start()
     try:
         with pytest.raises(OutputError, match="process 7 on elsewhere is writing here"):
-            quick(tmp_path).__enter__()
+            quick(tmp_path, patience=2).__enter__()
     finally:
         ended.set()
         thread.join()
@@ -133,7 +133,7 @@ def test_of_two_that_take_over_one_stays(tmp_path: Path) -> None:
 
     def take() -> None:
         try:
-            with quick(tmp_path) as lock:
+            with quick(tmp_path, patience=1.5) as lock:
                 time.sleep(3)
                 lock.check()
                 outcomes.append("held")

@@ -123,8 +123,6 @@ def run(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-@pytest.mark.long
-@pytest.mark.xdist_group("distances")
 def test_the_command_leaves_what_it_found(run: Path, command: Command) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     entry = metrics["dependency"]
@@ -158,8 +156,6 @@ def untimed(value: Any) -> Any:
     return [untimed(each) for each in value] if isinstance(value, list) else value
 
 
-@pytest.mark.long
-@pytest.mark.xdist_group("distances")
 def test_stopped_and_continued_and_in_shards_it_is_the_same(
     run: Path, command: Command, tmp_path: Path, shared_cache: Path
 ) -> None:
