@@ -205,11 +205,11 @@ def _import_tensorflow() -> None:
     hidden = [name for name in ("matplotlib", "sklearn") if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] # None marks a module as absent
     with without_noise():
-        import tensorflow as tf
-
-        for name in hidden:
-            del sys.modules[name]
-
+        try:
+            import tensorflow as tf
+        finally:
+            for name in hidden:
+                del sys.modules[name]
         # The first transposed mask makes oneDNN complain, once a process: here, and not amid the progress.
         prepare_tensorflow()
         with tf.device("/CPU:0"):

@@ -148,7 +148,7 @@ def roc(labels: NDArray[np.int8], predicted: dict[str, NDArray[np.float32]]) -> 
             # More points than can be seen make a page of megabytes.
             shown = np.unique(np.linspace(0, len(false) - 1, 300).astype(int))
             style = "--" if name == "baseline" else "-"
-            title = name.title if isinstance(name, Architecture) else name
+            title = Architecture(name).title if name in list(Architecture) else name
             axes.plot(false[shown], true[shown], style, color=COLOURS[name], label=title)
         axes.plot([0, 1], [0, 1], ":", color=_GRID)
         axes.set(xlabel="false positive rate", ylabel="true positive rate")
