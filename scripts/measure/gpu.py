@@ -198,10 +198,11 @@ class Proof:
         assert process.returncode == 0, last[-500:]
         seconds = time.monotonic() - began
         self.target("standard, seconds to metrics.json", seconds, 600, at_least=False)
-        if busy.samples:
-            self.target("GPU busy, share of a training epoch", busy.share(), 0.9, at_least=True)
+        share = busy.share()
+        if share is not None:
+            self.target("GPU busy, share of a training epoch", share, 0.9, at_least=True)
         metrics = json.loads((folder / "metrics.json").read_text())
-        found: dict[str, Any] = {"seconds": seconds, "busy": busy.share(), "verdict": metrics["comparison"]["verdict"]}
+        found: dict[str, Any] = {"seconds": seconds, "busy": share, "verdict": metrics["comparison"]["verdict"]}
         for name, entry in metrics["architectures"].items():
             speeds = [run["tokens_per_second"] for run in entry["runs"]]
             kernels = sorted({run["kernel"] for run in entry["runs"]})
