@@ -1,4 +1,4 @@
-"""What only a GPU shows: cuDNN against our loops on the CPU at real sizes, and the same bits twice. Part of scripts/gpu-proof.sh."""
+"""What only a GPU shows: cuDNN against our loops on the CPU at real sizes, and the same bits twice. scripts.measure.gpu runs it, too."""
 
 from typing import Any
 
