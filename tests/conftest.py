@@ -24,7 +24,7 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 ROOT = Path(__file__).parents[1]
-SMALL = ("--epochs", "1", "--units", "8", "--batch-size", "256", "--device", "cpu")
+SMALL = ("--epochs", "2", "--units", "8", "--batch-size", "256", "--device", "cpu")
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 Once = Callable[[str, Callable[[Path], None]], Path]
 
@@ -125,7 +125,7 @@ def finished(command: Command, once: Once) -> Path:
         done = command("train", "--preset", "quickstart", "--output", folder / "output", "--seeds", "2", *SMALL)
         assert done.returncode == 0, done.stderr
         assert "test accuracy" in done.stdout
-        assert len([line for line in done.stderr.splitlines() if "epoch 1/1" in line]) == 4
+        assert len([line for line in done.stderr.splitlines() if "epoch 2/2" in line]) == 4
 
     return once("run", train) / "output"
 

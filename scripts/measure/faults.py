@@ -30,7 +30,6 @@ from pathlib import Path
 from typing import Any
 
 SMALL = ["train", "--preset", "quickstart", "--device", "cpu", "--batch-size", "128", "--units", "24", "--log-format", "json"]
-KILLED = [*SMALL, "--epochs", "6"]
 FAILED = [*SMALL, "--epochs", "2", "--units", "4", "--batch-size", "1024", "--architecture", "rnn"]
 _TIMES = {"seconds", "tokens_per_second"}
 _SECONDS = 600
@@ -147,7 +146,7 @@ def succeed(process: int, said: Path) -> None:
         raise SystemExit(said.read_text())
 
 
-def start(folder: Path, output: Path) -> int:
+def start(folder: Path, output: Path, epochs: int) -> int:
     """Starts a run that will be killed; every training step leaves a byte in a file, so that repeated steps can be counted."""
 
     def count() -> None:
@@ -156,7 +155,7 @@ def start(folder: Path, output: Path) -> int:
         steps = os.open(output.with_suffix(".steps"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         progress.JsonDisplay.step = lambda *_: os.write(steps, b".")  # type: ignore[method-assign, assignment]
 
-    arguments = [*KILLED, "--output", str(output), "--cache", str(folder / "cache")]
+    arguments = [*SMALL, "--epochs", str(epochs), "--output", str(output), "--cache", str(folder / "cache")]
     return fork(arguments, output.with_suffix(".said"), count)
 
 
@@ -166,14 +165,14 @@ def steps_done(output: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def kill_series(folder: Path, number: signal.Signals, count: int, chance: random.Random) -> bool:
+def kill_series(folder: Path, number: signal.Signals, count: int, epochs: int, chance: random.Random) -> bool:
     """Kills runs at random moments until `count` kills were survived; compares every finished run."""
     reference = folder / "reference"
     if not reference.exists():
         said = folder / "fetch.said"
         succeed(fork(["data", "fetch", "--preset", "quickstart", "--cache", str(folder / "cache")], said, lambda: None), said)
         began = time.monotonic()
-        succeed(start(folder, reference), reference.with_suffix(".said"))
+        succeed(start(folder, reference, epochs), reference.with_suffix(".said"))
         (folder / "seconds").write_text(str(time.monotonic() - began))
     seconds, needed, expected = float((folder / "seconds").read_text()), steps_done(reference), outcome(reference)
     codes: collections.Counter[int] = collections.Counter()
@@ -181,7 +180,7 @@ def kill_series(folder: Path, number: signal.Signals, count: int, chance: random
     same = True
     output = folder / f"{number.name}-0"
     while True:
-        process = start(folder, output)
+        process = start(folder, output, epochs)
         code = wait(process, chance.uniform(0, seconds / 2)) if kills < count else end(process)
         if code is None:
             os.kill(process, number)
@@ -306,6 +305,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=["kills", "writes"])
     parser.add_argument("--kills", type=int, default=30, help="of each signal")
+    parser.add_argument("--epochs", type=int, default=6, help="of a run that is killed")
     parser.add_argument("--every", type=int, default=1, help="let only each N-th write fail")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
@@ -317,7 +317,8 @@ def main() -> int:
         if options.kind == "writes":
             return 0 if write_series(folder, options.every) else 1
         chance = random.Random(options.seed)
-        done = [kill_series(folder, number, options.kills, chance) for number in (signal.SIGKILL, signal.SIGTERM)]
+        signals = (signal.SIGKILL, signal.SIGTERM)
+        done = [kill_series(folder, number, options.kills, options.epochs, chance) for number in signals]
         return 0 if all(done) else 1
 
 

@@ -17,23 +17,10 @@ from job import config
 from job.errors import ConfigurationError
 from job.presets import Architecture
 from scripts.measure.faults import outcome
-from tests.conftest import ROOT, Command
+from tests.conftest import ROOT, SMALL, Command
 
-SMALL = (
-    "train",
-    "--preset",
-    "quickstart",
-    "--epochs",
-    "2",
-    "--units",
-    "8",
-    "--batch-size",
-    "256",
-    "--device",
-    "cpu",
-    "--seeds",
-    "2",
-)
+# Of the same configuration as the finished run that it is compared with.
+JOB = ("train", "--preset", "quickstart", "--seeds", "2", *SMALL)
 
 
 def grid(
@@ -70,18 +57,11 @@ def test_a_wrong_shard_is_78(text: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("whole") / "output"
-    assert command(*SMALL, "--output", output).returncode == 0
-    return output
-
-
-@pytest.fixture(scope="module")
 def sharded(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two shards; one was killed in mid-training and continued."""
     output = tmp_path_factory.mktemp("sharded") / "output"
     cache = output.parent / "cache"
-    arguments = [sys.executable, "-m", "job", *SMALL, "--output", str(output), "--cache", str(cache), "--shard", "1/2"]
+    arguments = [sys.executable, "-m", "job", *JOB, "--output", str(output), "--cache", str(cache), "--shard", "1/2"]
     process = subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
@@ -90,7 +70,7 @@ def sharded(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     process.send_signal(signal.SIGKILL)
     process.communicate()
     for index in (0, 1):
-        done = command(*SMALL, "--output", output, env={"JOB_SHARD": f"{index}/2"})
+        done = command(*JOB, "--output", output, env={"JOB_SHARD": f"{index}/2"})
         assert done.returncode == 0, done.stderr
         if index == 1:
             assert "continued at epoch" in done.stderr
@@ -104,13 +84,13 @@ def copy(sharded: Path, tmp_path: Path) -> Path:
     return tmp_path / "copy"
 
 
-def test_a_merged_run_is_the_unsharded_one_to_the_bit(command: Command, whole: Path, copy: Path, tmp_path: Path) -> None:
+def test_a_merged_run_is_the_unsharded_one_to_the_bit(command: Command, finished: Path, copy: Path, tmp_path: Path) -> None:
     shards = [copy / "shards" / "1-of-2", copy / "shards" / "0-of-2"]
     for places, output in ((shards, tmp_path / "elsewhere"), ([copy], copy)):
         done = command("merge", *places, "--output", output, env={"JOB_TERMINATION_LOG": str(tmp_path / "log")})
         assert done.returncode == 0, done.stderr
         assert "test accuracy" in done.stdout
-        expected, found = outcome(whole), outcome(output)
+        expected, found = outcome(finished), outcome(output)
         found["files"] = [name for name in found["files"] if not name.startswith("shards")]
         assert found == expected
         assert (tmp_path / "log").read_text().startswith("finished: rnn test accuracy")
@@ -121,7 +101,7 @@ def test_a_merged_run_is_the_unsharded_one_to_the_bit(command: Command, whole: P
 
 def test_a_shard_is_a_finished_run_of_its_own(command: Command, sharded: Path) -> None:
     assert command("validate", sharded / "shards" / "0-of-2").returncode == 0
-    done = command(*SMALL, "--output", sharded, "--shard", "0/2")
+    done = command(*JOB, "--output", sharded, "--shard", "0/2")
     assert (done.returncode, "finished; nothing to do" in done.stderr) == (0, True)
 
 
@@ -140,7 +120,7 @@ def test_a_missing_shard_is_66_and_named_and_75_after_waiting(command: Command, 
     assert not (tmp_path / "o").exists()
 
 
-def test_merge_waits_for_what_comes_later(copy: Path, tmp_path: Path, whole: Path) -> None:
+def test_merge_waits_for_what_comes_later(copy: Path, tmp_path: Path, finished: Path) -> None:
     late = copy / "shards" / "0-of-2"
     late.rename(tmp_path / "late")
     arguments = [sys.executable, "-m", "job", "merge", str(copy), "--output", str(tmp_path / "o"), "--wait", "60"]
@@ -151,7 +131,7 @@ def test_merge_waits_for_what_comes_later(copy: Path, tmp_path: Path, whole: Pat
     (tmp_path / "late").rename(late)
     process.communicate(timeout=60)
     assert process.returncode == 0
-    assert outcome(tmp_path / "o") == outcome(whole)
+    assert outcome(tmp_path / "o") == outcome(finished)
 
 
 def edit(path: Path, **values: Any) -> None:

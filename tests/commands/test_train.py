@@ -261,7 +261,7 @@ def test_an_interrupted_job_keeps_its_finished_runs_and_ends_with_143(
     }
     process = subprocess.Popen(arguments, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("checkpoints/*.safetensors")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("checkpoints/rnn-0-result-*.safetensors")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 143

@@ -95,7 +95,7 @@ def test_the_verdict_comes_first_and_the_figures_are_those_of_the_metrics(finish
     for entry in metrics["architectures"].values():
         assert f"{entry['summary']['test_accuracy']['mean']:.4f}" in shown
     assert metrics["data"]["sha256"] in shown
-    assert "--preset quickstart --data embedded --seeds 2 --epochs 1 --batch-size 256 --units 8" in shown
+    assert "--preset quickstart --data embedded --seeds 2 --epochs 2 --batch-size 256 --units 8" in shown
 
 
 def test_a_report_is_written_again_as_it_was_and_the_run_stays_valid(command: Command, finished: Path, tmp_path: Path) -> None:
@@ -150,13 +150,14 @@ def test_tensorboard_opens_the_event_files_of_each_training(finished: Path) -> N
         rows = (finished / name / "history.csv").read_text().splitlines()
         header = rows[0].split(",")
         for seed in (0, 1):
-            history = dict(zip(header, rows[1 + seed].split(","), strict=True))
+            epochs = [dict(zip(header, row.split(","), strict=True)) for row in rows[1 + 2 * seed : 3 + 2 * seed]]
             events = EventAccumulator(str(finished / "tensorboard" / name / f"seed-{seed}"))
             events.Reload()
             assert set(events.Tags()["tensors"]) == {
                 "loss/training", "loss/validation", "accuracy/training", "accuracy/validation", "learning_rate", "tokens_per_second",
             }  # fmt: skip
             for tag, column in (("loss/training", "loss"), ("accuracy/validation", "validation_accuracy")):
-                (event,) = events.Tensors(tag)
-                assert event.step == 1
-                assert float(tensor_util.make_ndarray(event.tensor_proto)) == pytest.approx(float(history[column]), rel=1e-6)
+                for number, (event, history) in enumerate(zip(events.Tensors(tag), epochs, strict=True), start=1):
+                    assert event.step == number
+                    told = float(tensor_util.make_ndarray(event.tensor_proto))
+                    assert told == pytest.approx(float(history[column]), rel=1e-6)
