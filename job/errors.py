@@ -9,7 +9,7 @@ USAGE = 2
 
 
 class JobError(Exception):
-    """Something that a user, an operator or the machine can mend. The message is one line."""
+    """Something that a user, an operator or the machine can fix. The message is one line."""
 
     exit_code = 1
 
