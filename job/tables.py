@@ -131,7 +131,7 @@ def print_evaluation(found: "Evaluation") -> None:
             f"warning: {found.trained_on:,} of them were in the run's training or validation data, word for word",
             highlight=False,
         )
-    table = Table("network", "reviews", "accuracy", "AUC", "loss", "F1", "Brier score", title="with 95 % intervals")
+    table = Table("model", "reviews", "accuracy", "AUC", "loss", "F1", "Brier score", title="with 95 % intervals")
     for name, model in found.models.items():
         for what, scored in ((str(name), model.all), (f"{name}, new texts", model.not_trained_on)):
             if scored:

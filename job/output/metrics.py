@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from job.analysis.comparison import Answers, compare, verdict
+from job.analysis.comparison import SIGNIFICANT, Answers, compare, verdict
 from job.analysis.intervals import summarize
 from job.analysis.memory import compile_memory
 from job.analysis.reproduction import reproduce
@@ -78,7 +78,7 @@ def _against_baseline(answers: _Answers, baseline: BaselineResult, labels: NDArr
     unbeaten: list[str] = []
     for name, each in answers.items():
         found = comparisons[name] = compare(each, linear)
-        beats = found.difference > 0 and found.p_value is not None and found.p_value < 0.05
+        beats = found.difference > 0 and found.p_value is not None and found.p_value < SIGNIFICANT
         (beaten if beats else unbeaten).append(f"{each.name} ({100 * found.difference:+.2f} points)")
     sentences = []
     if beaten:
