@@ -17,8 +17,23 @@ if TYPE_CHECKING:
     from job.analysis.scores import ScoresWithIntervals
     from job.commands.data import Inspection
     from job.commands.evaluate import Evaluation
+    from job.records.base import Interval
     from job.records.memory import Memory
     from job.records.reproduction import Reproduction
+
+
+_SCORES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "auc": "AUC",
+    "average_precision": "average precision",
+    "loss": "loss",
+    "brier": "Brier score",
+}
+"""As people write them."""
 
 
 def print_json(value: Any) -> None:
@@ -68,6 +83,9 @@ def _results(metrics: Metrics) -> Table:
     test = metrics.baseline.test
     scores = (f"{test.accuracy:.4f}", f"{test.loss:.4f}", "–" if test.auc is None else f"{test.auc:.4f}")
     table.add_row("baseline", "–", *scores, f"{metrics.baseline.seconds:.1f}", "–")
+    majority = metrics.data.majority
+    if majority:
+        table.add_row(f"always {majority.label}", "–", f"{majority.test_accuracy:.4f}", "–", "–", "–", "–")
     return table
 
 
@@ -131,13 +149,23 @@ def print_evaluation(found: "Evaluation") -> None:
             f"warning: {found.trained_on:,} of them were in the run's training or validation data, word for word",
             highlight=False,
         )
-    table = Table("model", "reviews", "accuracy", "AUC", "loss", "F1", "Brier score", title="with 95 % intervals")
-    for name, model in found.models.items():
-        for what, scored in ((str(name), model.all), (f"{name}, new texts", model.not_trained_on)):
-            if scored:
-                cells = [_with_interval(scored, key) for key in ("accuracy", "auc", "loss", "f1", "brier")]
-                table.add_row(what, f"{scored.reviews:,}", *cells)
+    columns = {
+        what: scored
+        for name, model in found.models.items()
+        for what, scored in ((str(name), model.all), (f"{name}, new texts", model.not_trained_on))
+        if scored
+    }
+    table = Table("score", *columns, title="with 95 % intervals")
+    table.add_row("reviews", *(f"{scored.reviews:,}" for scored in columns.values()))
+    for key, shown in _SCORES.items():
+        table.add_row(shown, *(_with_interval(scored, key) for scored in columns.values()))
     console.print(table)
+    if found.majority:
+        console.print(
+            f"Always answering {found.majority.label}, as most of the run's training texts are, gets an accuracy of "
+            f"{_value(found.majority.accuracy, found.majority.ci95)}.",
+            highlight=False,
+        )
     if found.verdict:
         console.print(found.verdict, highlight=False)
 
@@ -152,10 +180,12 @@ def evaluation_values(found: "Evaluation") -> dict[str, Any]:
 
 
 def _with_interval(scored: "ScoresWithIntervals", key: str) -> str:
-    value, interval = getattr(scored.scores, key), scored.ci95[key]
-    if value is None:
-        return "–"
-    return f"{value:.4f}" + (f"\n{interval[0]:.4f} to {interval[1]:.4f}" if interval else "")
+    value = getattr(scored.scores, key)
+    return "–" if value is None else _value(value, scored.ci95[key])
+
+
+def _value(value: float, interval: "Interval | None") -> str:
+    return f"{value:.4f}" + (f" ({interval[0]:.4f} to {interval[1]:.4f})" if interval else "")
 
 
 def print_check(values: dict[str, Any]) -> None:

@@ -102,7 +102,8 @@ def compare(one: Answers, other: Answers) -> Comparison:
     found = Comparison(
         difference=difference,
         standard_error=error,
-        ci95=(difference - half, difference + half),
+        # No difference of accuracies is larger, whatever Student's t says of two seeds.
+        ci95=(max(-1.0, difference - half), min(1.0, difference + half)),
         test=REVIEWS_ONLY if single else TEST,
         statistic=difference / error if error else None,
         degrees_of_freedom=float(freedom) if np.isfinite(freedom) else None,

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from job.analysis.comparison import Answers, compare, verdict
+from job.analysis.intervals import wilson
 from job.analysis.scores import ScoresWithIntervals, is_right, with_intervals
 from job.commands import predict
 from job.config import DataSource
@@ -16,6 +18,7 @@ from job.data.tokens import FIRST_WORD_ID
 from job.network.predictor import Predictor
 from job.output.finished import VerifiedRun
 from job.presets import UNKNOWN, ModelName
+from job.records.base import Interval
 from job.records.comparison import Comparison
 
 _BLOCK = 4096
@@ -31,6 +34,15 @@ class ModelScores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MajorityAccuracy:
+    """What always answering the class of most of the run's training reviews gets here."""
+
+    label: Literal["negative", "positive"]
+    accuracy: float
+    ci95: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """What was found."""
 
@@ -41,6 +53,8 @@ class Evaluation:
     trained_on: int
     """How many of them, word for word, the run was trained on or validated with."""
     models: dict[ModelName, ModelScores]
+    majority: MajorityAccuracy | None
+    """None where the run does not tell."""
     comparison: Comparison | None
     """Of the two networks."""
     verdict: str | None
@@ -77,9 +91,18 @@ def evaluate(folder: Path, source: DataSource) -> Evaluation:
         reviews=len(indices),
         trained_on=int(seen.sum()),
         models=models,
+        majority=_majority(run, labels),
         comparison=compared,
         verdict=said,
     )
+
+
+def _majority(run: VerifiedRun, labels: NDArray[np.int8]) -> MajorityAccuracy | None:
+    said = run.metrics.data.majority
+    if said is None:
+        return None
+    right = int(np.sum(labels == (said.label == "positive")))
+    return MajorityAccuracy(label=said.label, accuracy=right / len(labels), ci95=wilson(right, len(labels)))
 
 
 def _predict(predictor: Predictor, corpus: Corpus, indices: NDArray[np.int64]) -> NDArray[np.float32]:

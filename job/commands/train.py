@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import job
+from job.analysis import scores
 from job.config import Configuration, fingerprint
 from job.data import corpus as corpora
 from job.data.imdb import used_word_index
@@ -163,6 +164,7 @@ class _Job:
             test_reviews=len(test),
             vocabulary=len(corpus.words),
             own_test_part=corpus.own_test_part,
+            majority=scores.majority(train.labels, test.labels),
         )
         chosen = examples.choose(test.labels, self._trials, test.text, corpus.lengths[test.indices])
         run = FinishedRun.of_results(self._output.folder, self._record, data, self._trials, baseline, test.labels, chosen)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.analysis.comparison import SIGNIFICANT, Answers, compare, verdict
-from job.analysis.intervals import summarize
+from job.analysis.intervals import summarize_shares
 from job.analysis.memory import compile_memory
 from job.analysis.reproduction import reproduce
 from job.analysis.scores import is_right
@@ -50,7 +50,7 @@ def _architecture(trials: Trials, name: Architecture) -> ArchitectureRecord:
     return ArchitectureRecord(
         best_seed=best.record.seed if best else None,
         runs=records,
-        summary=Summaries(test_accuracy=summarize(accuracies)),
+        summary=Summaries(test_accuracy=summarize_shares(accuracies)),
     )
 
 

@@ -8,7 +8,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 import job
 from job.presets import Architecture, PresetName
-from job.records.base import Count, Record, to_json
+from job.records.base import Count, Record, Share, to_json
 from job.records.comparison import BaselineEntry, NetworkComparison
 from job.records.memory import Memory
 from job.records.reproduction import Reproduction
@@ -34,6 +34,16 @@ class DeviceRecord(Record):
     """by architecture, why the GPU's fast kernel was not used"""
 
 
+class Majority(Record):
+    """The class that most training reviews have, positive where both are equally many, and what it says of the test reviews."""
+
+    label: Literal["negative", "positive"]
+    train_share: Share
+    """of the training reviews that have it"""
+    test_accuracy: Share
+    """what always answering it gets on the test reviews"""
+
+
 class DataRecord(Record):
     """What was trained and tested on."""
 
@@ -45,6 +55,8 @@ class DataRecord(Record):
     vocabulary: Count
     own_test_part: bool
     """false: the test part was split off by each text's hash"""
+    majority: Majority | None = None
+    """missing in runs of before"""
 
 
 class Metrics(Record):

@@ -18,6 +18,13 @@ class Scores(Record):
     f1: Share
     brier: Share
     """mean squared distance of probability and label"""
+    precision: Share | None = None
+    """of the positive class, as recall; like f1 0 where it is undefined. What follows is missing in runs of before"""
+    recall: Share | None = None
+    balanced_accuracy: Share | None = None
+    """the mean of both classes' recall; null of one class"""
+    average_precision: Share | None = None
+    """area under the precision-recall curve, as a sum of steps; null of one class"""
 
 
 class CalibrationBin(Record):

@@ -29,6 +29,8 @@ class _Row:
     auc: float | None
     loss: float | None
     f1: float | None
+    balanced_accuracy: float | None
+    average_precision: float | None
     brier: float | None
     calibration: float | None
     seconds: float | None
@@ -121,6 +123,8 @@ def _row(name: Architecture, entry: ArchitectureRecord) -> _Row:
         auc=_mean([test.auc for test in tests]),
         loss=_mean([test.loss for test in tests]),
         f1=_mean([test.f1 for test in tests]),
+        balanced_accuracy=_mean([test.balanced_accuracy for test in tests]),
+        average_precision=_mean([test.average_precision for test in tests]),
         brier=_mean([test.brier for test in tests]),
         calibration=_mean([run.calibration.expected_calibration_error for run in finished if run.calibration]),
         seconds=_mean([run.seconds for run in finished]),

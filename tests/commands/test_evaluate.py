@@ -24,8 +24,11 @@ def test_on_the_run_s_own_data_the_scores_are_the_run_s(command: Command, finish
     for name, expected in (tests | {"baseline": metrics["baseline"]["test"]}).items():
         for key, value in expected.items():
             assert found["models"][name]["all"]["scores"][key] == pytest.approx(value, abs=2e-6), key
-        low, high = found["models"][name]["all"]["ci95"]["accuracy"]
-        assert low <= expected["accuracy"] <= high
+        for key in ("accuracy", "precision", "recall", "balanced_accuracy"):
+            low, high = found["models"][name]["all"]["ci95"][key]
+            assert low <= expected[key] <= high
+    majority = metrics["data"]["majority"]
+    assert (found["majority"]["label"], found["majority"]["accuracy"]) == (majority["label"], majority["test_accuracy"])
     assert "one seed cannot tell" in found["comparison"]["verdict"] or found["comparison"]["p_value"] is None
 
 
@@ -47,7 +50,8 @@ def test_texts_that_were_trained_on_are_counted_and_scored_apart(
     assert found["models"]["rnn"]["not_trained_on"]["reviews"] == 20
     shown = command("evaluate", finished, "--data", path)
     assert "30 of them were in the run's training or validation data, word for word" in shown.stdout
-    assert sum("texts" in line.split("│")[1] for line in shown.stdout.splitlines() if line.count("│") > 2) == 3
+    assert sum(line.count("new") for line in shown.stdout.splitlines() if "┃" in line) == 3
+    assert "Always answering" in shown.stdout
     assert shown.stderr == ""
 
 
