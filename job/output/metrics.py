@@ -99,7 +99,7 @@ def _against_baseline(
             f"{', '.join(perfect)} and the baseline are right on every test review: these data do not tell them apart."
         )
     if weak and idle:
-        sentences.append(f"The baseline, too, {idle.describe(linear)}: there is nothing to beat.")
+        sentences.append(f"The baseline, too, {idle.describe(linear)}: in accuracy there is nothing to beat.")
     if beaten:
         sentences.append(f"{' and '.join(beaten)} beat{'s' if len(beaten) == 1 else ''} the bag-of-bigrams baseline.")
     if unbeaten:
@@ -128,8 +128,8 @@ class _Idle:
             return f"answers {'positive' if said.all() else 'negative'} to every test review"
         accuracy = self._majority.test_accuracy
         if found.difference <= 0:
-            return f"is no better than {self._answers.name} ({each.accuracies.mean():.4f} against {accuracy:.4f})"
-        return f"was not shown to be better than {self._answers.name} ({100 * found.difference:+.2f} points on {accuracy:.4f})"
+            return f"is no more accurate than {self._answers.name} ({each.accuracies.mean():.4f} against {accuracy:.4f})"
+        return f"was not shown to be more accurate than {self._answers.name} ({100 * found.difference:+.2f} points on {accuracy:.4f})"
 
 
 def _beats(found: Comparison) -> bool:

@@ -44,7 +44,7 @@ def verdict(network: Any, baseline: Any, with_majority: bool = True) -> str:
             answering(0),
             answering(0, missed=2),
             "The SimpleRNN answers positive to every test review. "
-            "The baseline, too, is no better than always answering positive (0.8800 against 0.9000): there is nothing to beat.",
+            "The baseline, too, is no more accurate than always answering positive (0.8800 against 0.9000): in accuracy there is nothing to beat.",
         ),
         (
             answering(10, missed=90),
@@ -55,8 +55,8 @@ def verdict(network: Any, baseline: Any, with_majority: bool = True) -> str:
         (
             answering(3),
             answering(0),
-            "The SimpleRNN was not shown to be better than always answering positive (+3.00 points on 0.9000). "
-            "The baseline, too, answers positive to every test review: there is nothing to beat.",
+            "The SimpleRNN was not shown to be more accurate than always answering positive (+3.00 points on 0.9000). "
+            "The baseline, too, answers positive to every test review: in accuracy there is nothing to beat.",
         ),
         (answering(9), answering(2), "The SimpleRNN (+7.00 points) beats the bag-of-bigrams baseline."),
         (
