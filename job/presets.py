@@ -31,6 +31,19 @@ class ClassWeight(StrEnum):
     balanced = "balanced"
 
 
+class ModelName(StrEnum):
+    """What a run leaves to be asked: its networks by their architecture, and the linear model beside them."""
+
+    rnn = "rnn"
+    lstm = "lstm"
+    baseline = "baseline"
+
+    @property
+    def title(self) -> str:  # type: ignore[override]
+        """As people write it."""
+        return self.value if self is ModelName.baseline else Architecture(self.value).title
+
+
 class PresetName(StrEnum):
     """The recipes of the contract."""
 

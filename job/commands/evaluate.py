@@ -17,7 +17,7 @@ from job.data.corpus import Corpus
 from job.data.tokens import FIRST_WORD_ID
 from job.network.predictor import Predictor
 from job.output.finished import VerifiedRun
-from job.presets import UNKNOWN, Architecture
+from job.presets import UNKNOWN, ModelName
 from job.records.base import Interval
 from job.records.comparison import Comparison
 
@@ -52,10 +52,11 @@ class Evaluation:
     reviews: int
     trained_on: int
     """How many of them, word for word, the run was trained on or validated with."""
-    models: dict[Architecture, ModelScores]
+    models: dict[ModelName, ModelScores]
     majority: MajorityAccuracy | None
     """None where the run does not tell."""
     comparison: Comparison | None
+    """Of the two networks."""
     verdict: str | None
     """Of the comparison, in words."""
 
@@ -71,13 +72,14 @@ def evaluate(folder: Path, source: DataSource) -> Evaluation:
     indices = corpus.part("test") if part == "test" else np.arange(len(corpus.labels))
     run = VerifiedRun.verify(folder)
     labels, seen = corpus.labels[indices], np.isin(corpus.hashes[indices], run.training_hashes())
-    models: dict[Architecture, ModelScores] = {}
+    models: dict[ModelName, ModelScores] = {}
     answers: list[Answers] = []
     for predictor in predict.load_all(run):
         predicted = _predict(predictor, corpus, indices)
         new = with_intervals(labels[~seen], predicted[~seen]) if seen.any() and not seen.all() else None
-        models[predictor.architecture] = ModelScores(all=with_intervals(labels, predicted), not_trained_on=new)
-        answers.append(Answers(f"the {predictor.architecture.title}", is_right(labels, predicted)[None]))
+        models[predictor.name] = ModelScores(all=with_intervals(labels, predicted), not_trained_on=new)
+        if predictor.name is not ModelName.baseline:
+            answers.append(Answers(f"the {predictor.name.title}", is_right(labels, predicted)[None]))
     compared, said = None, None
     if len(answers) == 2 and len(labels) > 1:
         other, one = answers

@@ -17,12 +17,12 @@ from job.files import checksum
 from job.machine import device as devices
 from job.machine import environment, provenance
 from job.network import kernel
-from job.network.predictor import Predictor
+from job.network.predictor import LinearPredictor, NetworkPredictor, Predictor
 from job.output import finished
 from job.output.finished import FinishedRun, VerifiedRun
 from job.output.folder import DEPENDENCY, EVENTS, WORD_INDEX, Content, Output, to_npy
 from job.output.results import BaselineResult, Trials
-from job.presets import Architecture, ClassWeight, PresetName
+from job.presets import Architecture, ClassWeight, ModelName, PresetName
 from job.records.base import to_json
 from job.records.metrics import DataRecord, DeviceRecord, Metrics
 from job.records.run import Look, RunRecord
@@ -186,34 +186,43 @@ class _Job:
         )
         chosen = examples.choose(test.labels, self._trials, test.text, corpus.lengths[test.indices])
         run = FinishedRun.of_results(self._output.folder, self._record, data, self._trials, baseline, test.labels, chosen)
-        predictors, models = self._models()
+        predictors, models = self._models(baseline)
         files = models | self._files(run)
         self._output.publish(run, files, before, partial(self._verify, predictors))
         return run.metrics
 
-    def _models(self) -> tuple[list[Predictor], dict[str, Content]]:
-        """The best seeds' networks; without weights here, they are those that the finished run left."""
+    def _models(self, baseline: BaselineResult) -> tuple[list[Predictor], dict[str, Content]]:
+        """The best seeds' networks, and the baseline; without weights here, they are those that the finished run left."""
         predictors: list[Predictor] = []
         files: dict[str, Content] = {}
+        words = self._corpus.words
         for name in self._trials.architectures:
             best = self._trials.best(name)
             if best is not None and best.weights is not None:
-                predictors.append(self._predictor(name, best.record.seed, best.weights))
                 from job.network import export
 
-                forward = predictors[-1].forward
-                files[f"{name}/{finished.MODEL}"] = forward.network.save
-                files[f"{name}/{finished.SAVED_MODEL}"] = partial(export.save, forward, self._corpus.words)
+                network = self._predictor(name, best.record.seed, best.weights)
+                predictors.append(network)
+                files[f"{name}/{finished.model_file(name)}"] = network.forward.network.save
+                files[f"{name}/{finished.SAVED_MODEL}"] = partial(export.save, network.forward, words)
+        if baseline.weights is not None:
+            from job.network import export
+
+            linear = ModelName.baseline
+            predictors.append(LinearPredictor(baseline.weights, words))
+            files[f"{linear}/{finished.model_file(linear)}"] = baseline.weights.to_safetensors()
+            files[f"{linear}/{finished.SAVED_MODEL}"] = partial(export.save_linear, baseline.weights, words)
         return predictors, files
 
-    def _predictor(self, name: Architecture, seed: int, weights: list[np.ndarray]) -> Predictor:
+    def _predictor(self, name: Architecture, seed: int, weights: list[np.ndarray]) -> NetworkPredictor:
         from job.network.build import build_for
         from job.network.forward import Forward
 
         values = self._configuration.hyperparameters[name]
         network = build_for(name, values, seed, split(self._corpus, values).train)
         network.set_weights(weights)
-        return Predictor(name, Forward(network, values, kernel.choose(self._record.device, name, values)), self._corpus.words)
+        forward = Forward(network, values, kernel.choose(self._record.device, name, values))
+        return NetworkPredictor(name, forward, self._corpus.words)
 
     def _files(self, run: FinishedRun) -> dict[str, Content]:
         hashes = np.sort(np.concatenate([part.hashes for part in self._parts[:2]]))
@@ -241,7 +250,7 @@ class _Job:
         # Not of the test part, which is for scores only.
         asked = validation if len(validation) else train
         texts = [*(asked.text(place) for place in range(min(_VERIFIED, len(asked)))), *_ODD_TEXTS]
-        folders = [self._output.folder / each.architecture / finished.SAVED_MODEL for each in predictors]
+        folders = [self._output.folder / each.name / finished.SAVED_MODEL for each in predictors]
         difference = export.verify(folders, texts, [each.probabilities(texts) for each in predictors])
         log.info(f"exported models loaded in a fresh process: {difference:.1e} from the trained ones at most")
 

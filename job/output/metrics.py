@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from job.analysis.comparison import Answers, compare, verdict
+from job.analysis.comparison import SIGNIFICANT, Answers, compare, verdict
 from job.analysis.intervals import summarize_shares
 from job.analysis.memory import compile_memory
 from job.analysis.reproduction import reproduce
@@ -133,7 +133,7 @@ class _Idle:
 
 
 def _beats(found: Comparison) -> bool:
-    return found.difference > 0 and found.p_value is not None and found.p_value < 0.05
+    return found.difference > 0 and found.p_value is not None and found.p_value < SIGNIFICANT
 
 
 def _sentence(text: str) -> str:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from job.analysis import scores
 from job.data import ngrams
 from job.data.reviews import Reviews
-from job.output.results import BaselineResult
+from job.output.results import BaselineResult, LinearWeights
 from job.presets import ClassWeight
 from job.records.trials import BaselineRecord
 
@@ -70,7 +71,20 @@ def train(
         test=scores.score(test.labels, logits),
         seconds=time.perf_counter() - started,
     )
-    return BaselineResult(record, scores.probabilities(logits))
+    return BaselineResult(record, scores.probabilities(logits), _weights(model, ratios, pairs))
+
+
+def _weights(model: Any, ratios: NDArray[np.float32], pairs: NDArray[np.int64]) -> LinearWeights:
+    """The fitted model on features of ones: the ratios are multiplied in, and what adds nothing is left out."""
+    weights = (model.coef_[0] * ratios).astype(np.float32)
+    of_words, of_pairs = weights[:_WORDS], weights[_WORDS:]
+    return LinearWeights(
+        bias=model.intercept_.astype(np.float32),
+        words=np.trim_zeros(of_words, "b"),
+        bigrams=pairs[of_pairs != 0],
+        bigram_weights=of_pairs[of_pairs != 0],
+        vocabulary_size=np.array([_WORDS]),
+    )
 
 
 def _whole(reviews: Reviews) -> Reviews:

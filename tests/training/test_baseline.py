@@ -5,6 +5,8 @@ import pytest
 
 from job.data.corpus import Corpus
 from job.data.reviews import Reviews
+from job.network.predictor import LinearPredictor
+from job.output.results import LinearWeights
 from job.presets import ClassWeight
 from job.training import baseline
 
@@ -32,6 +34,23 @@ def test_a_word_tells_the_label_and_a_look_is_told_of() -> None:
     again = baseline.train(train, test, looks.append)
     np.testing.assert_array_equal(again.probabilities, result.probabilities)
     assert again.record.test == result.record.test
+
+
+def test_what_is_kept_of_it_predicts_what_it_predicted() -> None:
+    random = np.random.default_rng(1)
+    labels = random.integers(0, 2, 200).tolist()
+    train, test = halves([[1, *random.integers(4, 40, 9).tolist(), 45 + label] for label in labels], labels)
+    result = baseline.train(train, test, lambda _: None)
+    assert result.weights is not None
+    kept = LinearWeights.of_safetensors(result.weights.to_safetensors())
+    predictor = LinearPredictor(kept, [f"w{number}" for number in range(4, 50)])
+    found = predictor.of_tokens([test.tokens(place) for place in range(len(test))])
+    np.testing.assert_allclose(found, result.probabilities, rtol=0, atol=1e-6)
+    # As words, and with some that it has never seen.
+    texts = [" ".join(f"w{token}" for token in test.tokens(place)[1:]) for place in range(5)]
+    np.testing.assert_allclose(predictor.probabilities(texts), result.probabilities[:5], rtol=0, atol=1e-6)
+    nothing = 1 / (1 + np.exp(-float(kept.bias[0])))
+    np.testing.assert_allclose(predictor.probabilities(["", "zzzz w99"]), [nothing, nothing], rtol=0, atol=1e-6)
 
 
 def test_pairs_of_words_tell_what_words_do_not() -> None:
