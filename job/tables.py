@@ -1,7 +1,7 @@
 """What commands print on standard output: tables for people, JSON for programs."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from job.analysis.scores import ScoresWithIntervals
     from job.commands.data import Inspection
     from job.commands.evaluate import Evaluation
+    from job.presets import ModelName
     from job.records.memory import Memory
     from job.records.reproduction import Reproduction
 
@@ -150,17 +151,10 @@ def print_evaluation(found: "Evaluation") -> None:
             f"warning: {found.trained_on:,} of them were in the run's training or validation data, word for word",
             highlight=False,
         )
-    columns = {
-        what: scored
-        for name, model in found.models.items()
-        for what, scored in ((str(name), model.all), (f"{name}, new texts", model.not_trained_on))
-        if scored
-    }
-    table = Table("score", *columns, title="with 95 % intervals")
-    table.add_row("reviews", *(f"{scored.reviews:,}" for scored in columns.values()))
-    for key, shown in _SCORES.items():
-        table.add_row(shown, *(_with_interval(scored, key) for scored in columns.values()))
-    console.print(table)
+    console.print(_scores({name: model.all for name, model in found.models.items()}, "with 95 % intervals"))
+    new = {name: model.not_trained_on for name, model in found.models.items() if model.not_trained_on}
+    if new:
+        console.print(_scores(new, "new texts alone"))
     if found.majority:
         console.print(
             f"Always answering {found.majority.label}, as most of the run's training texts are, gets an accuracy of "
@@ -169,6 +163,14 @@ def print_evaluation(found: "Evaluation") -> None:
         )
     if found.verdict:
         console.print(found.verdict, highlight=False)
+
+
+def _scores(models: "Mapping[ModelName, ScoresWithIntervals]", title: str) -> Table:
+    table = Table("score", *models, title=title)
+    table.add_row("reviews", *(f"{scored.reviews:,}" for scored in models.values()))
+    for key, shown in _SCORES.items():
+        table.add_row(shown, *(_with_interval(scored, key) for scored in models.values()))
+    return table
 
 
 def evaluation_values(found: "Evaluation") -> dict[str, Any]:
