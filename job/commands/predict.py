@@ -13,7 +13,7 @@ from job.config import DeviceChoice
 from job.errors import InputOutputError, MissingInputError
 from job.machine import device
 from job.network import kernel
-from job.network.predictor import LinearPredictor, NetworkPredictor, Predictor
+from job.network.predictor import LinearPredictor, NetworkPredictor, Predictor, known_words
 from job.output.finished import VerifiedRun, model_file
 from job.output.results import LinearWeights
 from job.presets import Architecture, ModelName
@@ -38,6 +38,8 @@ class Answer:
     probability: float
     """Of being positive."""
     label: Literal["negative", "positive"]
+    known_words: int
+    """How many of the words that were read the model knows; where it is none, the probability says nothing."""
 
 
 def load(run: VerifiedRun, asked: ModelName | None) -> Predictor:
@@ -109,19 +111,25 @@ def _validation_loss(trained: ArchitectureRecord) -> float:
 
 
 def predict(predictor: Predictor, texts: Iterable[list[str]]) -> Iterator[list[Answer]]:
-    """Judges each text, in order.
+    """Judges each text, in order; in the end warns of those that hold no word that the model knows.
 
     Args:
         texts: In pieces, each of which is answered before the next one is asked for.
     """
-    index = 0
+    index = unknown = 0
     for piece in texts:
-        probabilities = predictor.probabilities(piece).tolist()
+        tokens = predictor.encode(piece)
+        known = list(map(known_words, tokens))
+        probabilities = predictor.of_tokens(tokens).tolist()
         yield [
-            Answer(place, predictor.name, probability, "positive" if probability > 0.5 else "negative")
-            for place, probability in enumerate(probabilities, index)
+            Answer(place, predictor.name, probability, "positive" if probability > 0.5 else "negative", count)
+            for place, (probability, count) in enumerate(zip(probabilities, known, strict=True), index)
         ]
         index += len(piece)
+        unknown += known.count(0)
+    if unknown:
+        hold, their = ("holds", "its probability says") if unknown == 1 else ("hold", "their probabilities say")
+        log.warning(f"{unknown:,} of {index:,} texts {hold} no word that the model knows, so {their} nothing")
 
 
 def pieces(stream: IO[bytes], name: str) -> Iterator[list[str]]:

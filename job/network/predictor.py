@@ -22,11 +22,12 @@ class Predictor(ABC):
     Args:
         words: The vocabulary by rank.
         vocabulary_size: Token ids from here on the model reads as the unknown token.
+        max_tokens: Only this many tokens at a text's end are read; all of them by default.
     """
 
-    def __init__(self, name: ModelName, words: list[str], vocabulary_size: int) -> None:
+    def __init__(self, name: ModelName, words: list[str], vocabulary_size: int, max_tokens: int | None = None) -> None:
         self.name = name
-        self._size = vocabulary_size
+        self._size, self._max_tokens = vocabulary_size, max_tokens
         self._vocabulary = Vocabulary(words[: max(0, vocabulary_size - FIRST_WORD_ID)])
 
     @property
@@ -36,28 +37,41 @@ class Predictor(ABC):
 
     def probabilities(self, texts: list[str]) -> NDArray[np.float32]:
         """How likely each text is positive, <float32>[texts]."""
-        return self.of_tokens([self._vocabulary.encode(text, self._size) for text in texts])
+        return self.of_tokens(self.encode(texts))
+
+    def encode(self, texts: list[str]) -> list[NDArray[np.int32]]:
+        """What the model reads of each text: token ids <int32>[tokens]."""
+        return [self._vocabulary.encode(text, self._size, self._max_tokens) for text in texts]
+
+    def of_tokens(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
+        """The same as `probabilities` for reviews as token ids <int32>[tokens], the start token first: <float32>[reviews]."""
+        return scores.probabilities(self._logits([clip(review, self._size, self._max_tokens) for review in reviews]))
 
     @abstractmethod
-    def of_tokens(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
-        """The same for reviews as token ids <int32>[tokens], the start token first: <float32>[reviews]."""
+    def _logits(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
+        """<float32>[reviews] of what is read of each, <int32>[tokens]."""
+
+
+def known_words(review: NDArray[np.int32]) -> int:
+    """How many of the words that a model reads, as token ids <int32>[tokens], it knows."""
+    return int(np.count_nonzero(review >= FIRST_WORD_ID))
 
 
 class NetworkPredictor(Predictor):
     """A recurrent network."""
 
     def __init__(self, architecture: Architecture, forward: "Forward", words: list[str]) -> None:
-        super().__init__(ModelName(architecture), words, forward.values.vocabulary_size)
+        values = forward.values
+        super().__init__(ModelName(architecture), words, values.vocabulary_size, values.max_tokens)
         self.forward = forward
 
-    def of_tokens(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
+    def _logits(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
         values = self.forward.values
         length = None if values.embedding_size else values.max_tokens
-        reviews = [clip(review, values.vocabulary_size, values.max_tokens) for review in reviews]
         logits = np.empty(len(reviews), np.float32)
         for places in batches.evaluation_order(np.array([len(review) for review in reviews], np.int64), values.batch_size):
             logits[places] = self.forward.predict(batches.padded([reviews[place] for place in places], length))
-        return scores.probabilities(logits)
+        return logits
 
 
 class LinearPredictor(Predictor):
@@ -70,8 +84,8 @@ class LinearPredictor(Predictor):
         of_words[: len(weights.words)] = weights.words
         self._by_feature = np.concatenate([of_words, weights.bigram_weights])
 
-    def of_tokens(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
+    def _logits(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
         owners = np.repeat(np.arange(len(reviews)), [len(review) for review in reviews])
-        tokens = np.concatenate([clip(review, self._size) for review in reviews]).astype(np.int64)
+        tokens = np.concatenate(reviews).astype(np.int64)
         found = ngrams.occurrences(tokens, owners, len(reviews), self.weights.bigrams, self._size)
-        return scores.probabilities((found @ self._by_feature + self.weights.bias[0]).astype(np.float32))
+        return np.asarray(found @ self._by_feature + self.weights.bias[0], np.float32)
