@@ -1,7 +1,7 @@
 """What commands print on standard output: tables for people, JSON for programs."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from job.records.metrics import Metrics
-from job.records.trials import ArchitectureRecord, Summary
+from job.records.trials import ArchitectureRecord, Scores, Summary
 
 if TYPE_CHECKING:
     from job.analysis.scores import ScoresWithIntervals
     from job.commands.data import Inspection
     from job.commands.evaluate import Evaluation
-    from job.records.base import Interval
+    from job.presets import ModelName
     from job.records.memory import Memory
     from job.records.reproduction import Reproduction
 
@@ -77,38 +77,42 @@ def _console() -> Console:
 
 
 def _results(metrics: Metrics) -> Table:
-    table = Table("network", "seeds", "test accuracy", "test loss", "AUC", "s a seed", "tokens/s")
+    # In lines, so that all of it fits beside one another.
+    columns = ["test accuracy", "balanced\naccuracy", "AUC", "average\nprecision", "loss", "s a\nseed"]
+    table = Table("network", "seeds", *columns, "tokens/s")
     for name, entry in metrics.architectures.items():
         table.add_row(name, *_cells(entry))
     test = metrics.baseline.test
-    scores = (f"{test.accuracy:.4f}", f"{test.loss:.4f}", "–" if test.auc is None else f"{test.auc:.4f}")
-    table.add_row("baseline", "–", *scores, f"{metrics.baseline.seconds:.1f}", "–")
+    table.add_row("baseline", "–", f"{test.accuracy:.4f}", *_means([test]), f"{metrics.baseline.seconds:.1f}", "–")
     majority = metrics.data.majority
     if majority:
-        table.add_row(f"always {majority.label}", "–", f"{majority.test_accuracy:.4f}", "–", "–", "–", "–")
+        table.add_row(f"always {majority.label}", "–", f"{majority.test_accuracy:.4f}", *6 * ["–"])
     return table
 
 
 def _cells(entry: ArchitectureRecord) -> list[str]:
     finished = [run for run in entry.runs if run.status == "finished"]
     lost = len(entry.runs) - len(finished)
-    seeds = f"{len(finished)}" + (f" ({lost} diverged)" if lost else "")
-    tests = [run.test for run in finished if run.test]
-    if not finished:
-        return [seeds, "–", "–", "–", "–", "–"]
     return [
-        seeds,
+        f"{len(finished)}" + (f" ({lost} diverged)" if lost else ""),
         _with_spread(entry.summary.test_accuracy, "{:.4f}"),
-        _mean((test.loss for test in tests), "{:.4f}"),
-        _mean((test.auc for test in tests), "{:.4f}"),
+        *_means([run.test for run in finished if run.test]),
         _mean((run.seconds for run in finished), "{:.1f}"),
         _mean((run.tokens_per_second for run in finished), "{:,.0f}"),
     ]
 
 
+def _means(tests: list[Scores]) -> list[str]:
+    """Of what stands between a network's accuracy and its speed."""
+    names = ("balanced_accuracy", "auc", "average_precision", "loss")
+    return [_mean((getattr(test, name) for test in tests), "{:.4f}") for name in names]
+
+
 def _mean(values: Iterable[float | None], shown: str) -> str:
-    known = [value for value in values if value is not None]
-    return shown.format(sum(known) / len(known)) if known else "–"
+    """Of values that are all known: what some seeds lack has no mean over seeds."""
+    known = [*values]
+    present = [value for value in known if value is not None]
+    return shown.format(sum(present) / len(present)) if present and len(present) == len(known) else "–"
 
 
 def _with_spread(summary: Summary, shown: str) -> str:
@@ -149,25 +153,26 @@ def print_evaluation(found: "Evaluation") -> None:
             f"warning: {found.trained_on:,} of them were in the run's training or validation data, word for word",
             highlight=False,
         )
-    columns = {
-        what: scored
-        for name, model in found.models.items()
-        for what, scored in ((str(name), model.all), (f"{name}, new texts", model.not_trained_on))
-        if scored
-    }
-    table = Table("score", *columns, title="with 95 % intervals")
-    table.add_row("reviews", *(f"{scored.reviews:,}" for scored in columns.values()))
-    for key, shown in _SCORES.items():
-        table.add_row(shown, *(_with_interval(scored, key) for scored in columns.values()))
-    console.print(table)
+    console.print(_scores({name: model.all for name, model in found.models.items()}, "with 95 % intervals"))
+    new = {name: model.not_trained_on for name, model in found.models.items() if model.not_trained_on}
+    if new:
+        console.print(_scores(new, "new texts alone"))
     if found.majority:
         console.print(
             f"Always answering {found.majority.label}, as most of the run's training texts are, gets an accuracy of "
-            f"{_value(found.majority.accuracy, found.majority.ci95)}.",
+            f"{found.majority.accuracy:.4f} ({found.majority.ci95[0]:.4f} to {found.majority.ci95[1]:.4f}).",
             highlight=False,
         )
     if found.verdict:
         console.print(found.verdict, highlight=False)
+
+
+def _scores(models: "Mapping[ModelName, ScoresWithIntervals]", title: str) -> Table:
+    table = Table("score", *models, title=title)
+    table.add_row("reviews", *(f"{scored.reviews:,}" for scored in models.values()))
+    for key, shown in _SCORES.items():
+        table.add_row(shown, *(_with_interval(scored, key) for scored in models.values()))
+    return table
 
 
 def evaluation_values(found: "Evaluation") -> dict[str, Any]:
@@ -180,12 +185,10 @@ def evaluation_values(found: "Evaluation") -> dict[str, Any]:
 
 
 def _with_interval(scored: "ScoresWithIntervals", key: str) -> str:
-    value = getattr(scored.scores, key)
-    return "–" if value is None else _value(value, scored.ci95[key])
-
-
-def _value(value: float, interval: "Interval | None") -> str:
-    return f"{value:.4f}" + (f" ({interval[0]:.4f} to {interval[1]:.4f})" if interval else "")
+    value, interval = getattr(scored.scores, key), scored.ci95[key]
+    if value is None:
+        return "–"
+    return f"{value:.4f}" + (f"\n{interval[0]:.4f} to {interval[1]:.4f}" if interval else "")
 
 
 def print_check(values: dict[str, Any]) -> None:

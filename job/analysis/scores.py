@@ -14,10 +14,26 @@ from job.records.trials import Calibration, CalibrationBin, Scores
 _BINS = 10
 
 
-def losses(labels: NDArray[Any], logits: NDArray[np.float32]) -> tuple[float, float]:
-    """Mean binary cross-entropy in nats, and accuracy: a logit above 0 says positive."""
+Weights = tuple[float, float]
+"""What an error on a negative and on a positive review counts."""
+EQUAL: Weights = (1.0, 1.0)
+
+
+def balanced_weights(labels: NDArray[Any]) -> Weights:
+    """All reviews over twice those of a class, so that both classes count the same; `labels` <int8>[reviews] hold both."""
+    from sklearn.utils.class_weight import compute_class_weight
+
+    negative, positive = compute_class_weight("balanced", classes=np.array([0, 1]), y=labels).tolist()
+    return negative, positive
+
+
+def losses(labels: NDArray[Any], logits: NDArray[np.float32], weights: Weights = EQUAL) -> tuple[float, float]:
+    """Mean binary cross-entropy in nats, weighted by class, and accuracy: a logit above 0 says positive."""
     signs = 2.0 * labels - 1.0
-    return float(np.mean(np.logaddexp(0.0, -signs * logits.astype(np.float64)))), float(np.mean((logits > 0) == (labels == 1)))
+    each = np.logaddexp(0.0, -signs * logits.astype(np.float64))
+    if weights != EQUAL:
+        each *= np.where(labels == 1, weights[1], weights[0])
+    return float(np.mean(each)), float(np.mean((logits > 0) == (labels == 1)))
 
 
 def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -107,8 +107,7 @@ def _load(run: VerifiedRun, name: ModelName) -> Predictor:
 
 
 def _validation_loss(trained: ArchitectureRecord) -> float:
-    record = next(run for run in trained.runs if run.seed == trained.best_seed)
-    return record.validation.loss if record.validation else 0.0
+    return next(run for run in trained.runs if run.seed == trained.best_seed).selection_loss
 
 
 def predict(predictor: Predictor, texts: Iterable[list[str]]) -> Iterator[list[Answer]]:

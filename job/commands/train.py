@@ -22,7 +22,7 @@ from job.output import finished
 from job.output.finished import FinishedRun, VerifiedRun
 from job.output.folder import DEPENDENCY, EVENTS, WORD_INDEX, Content, Output, to_npy
 from job.output.results import BaselineResult, Trials
-from job.presets import Architecture, ModelName, PresetName
+from job.presets import Architecture, ClassWeight, ModelName, PresetName
 from job.records.base import to_json
 from job.records.metrics import DataRecord, DeviceRecord, Metrics
 from job.records.run import Look, RunRecord
@@ -32,6 +32,8 @@ from job.training.trainer import Recipe, SingleNetworks, Trainer
 from job.training.trial import Display
 
 log = logging.getLogger(__name__)
+# The share of the training reviews below which a class is rare enough to warn of.
+_RARE = 0.2
 # Reviews that the exported models are asked, and texts that are none.
 _VERIFIED = 40
 _ODD_TEXTS = ("", " ", "GREAT!!! Isn't it?", "naïve café — «über»", "a\ttab, a\r and a \0 byte", "word " * 3000)
@@ -82,6 +84,7 @@ class _Job:
     def _train(self, before: VerifiedRun | None) -> Metrics:
         if self._fresh:
             self._output.discard()
+        self._warn_of_imbalance()
         device = self._select_device()
         self._begin(device)
         trainer = Trainer(self._output, device, self._display, self._look)
@@ -96,6 +99,21 @@ class _Job:
             # A shard may hold nothing but diverged trials; whether an architecture is lost, `merge` finds out.
             self._trials.require_finished()
         return self._publish(baseline or self._train_baseline(recipe), before)
+
+    def _warn_of_imbalance(self) -> None:
+        """Where one class is rare, accuracy is high for whoever never names it."""
+        most = scores.majority(self._parts.train.labels, self._parts.test.labels)
+        rare = 1.0 - most.train_share
+        if rare >= _RARE:
+            return
+        other = "negative" if most.label == "positive" else "positive"
+        values = self._configuration.hyperparameters.values()
+        is_weighted = all(each.class_weight is ClassWeight.balanced for each in values)
+        log.warning(
+            f"{100 * rare:.2g} % of the training texts are {other}: accuracy says little here (always answering {most.label} gets "
+            f"{most.train_share:.3g}); look at balanced accuracy and average precision"
+            + ("" if is_weighted else ", and consider --class-weight balanced")
+        )
 
     def _select_device(self) -> DeviceRecord:
         configuration = self._configuration
@@ -197,12 +215,12 @@ class _Job:
         return predictors, files
 
     def _predictor(self, name: Architecture, seed: int, weights: list[np.ndarray]) -> NetworkPredictor:
-        from job.network.build import build_for
+        from job.network.build import build_for, set_weights
         from job.network.forward import Forward
 
         values = self._configuration.hyperparameters[name]
         network = build_for(name, values, seed, split(self._corpus, values).train)
-        network.set_weights(weights)
+        set_weights(network, weights)
         forward = Forward(network, values, kernel.choose(self._record.device, name, values))
         return NetworkPredictor(name, forward, self._corpus.words)
 

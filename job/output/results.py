@@ -148,7 +148,7 @@ class Trials:
     def best(self, architecture: Architecture) -> TrialResult | None:
         """The seed with the best validation loss; the first where there is no validation; None where all diverged."""
         finished = [result for result in self.of(architecture) if result.record.status == "finished"]
-        return min(finished, key=_validation_loss, default=None)
+        return min(finished, key=lambda result: result.record.selection_loss, default=None)
 
     def predictions(self) -> Predictions:
         """The test reviews' probabilities by architecture and seed, of the trials that did not diverge."""
@@ -166,7 +166,3 @@ class Trials:
             raise DivergedError(
                 f"every run of {' and '.join(lost)} diverged ({first.record.diverged}); lower --learning-rate and pass --fresh"
             )
-
-
-def _validation_loss(result: TrialResult) -> float:
-    return result.record.validation.loss if result.record.validation else 0.0

@@ -11,7 +11,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from job.analysis.scores import EQUAL, Weights
 from job.errors import DeviceMemoryError
+from job.network.build import set_weights
 from job.presets import Hyperparameters
 from job.records.history import Epoch
 from job.training.feed import Feed, Step
@@ -79,6 +81,7 @@ class Training:
     Args:
         feed: The steps' batches.
         validate: Measures (loss, accuracy) on the validation data, where there are any.
+        class_weights: What an error on a negative and on a positive review counts in the loss.
     """
 
     def __init__(
@@ -88,11 +91,12 @@ class Training:
         seed: int,
         feed: Feed,
         validate: Callable[[], tuple[float, float]] | None,
+        class_weights: Weights = EQUAL,
     ) -> None:
         self._network, self._values, self._optimizer, self._seed = forward.network, forward.values, optimizer, seed
         self.steps = feed.steps
         self._feed, self._validate = feed, validate
-        self._run_steps = feed.compile(make_step(forward, optimizer))
+        self._run_steps = feed.compile(make_step(forward, optimizer, class_weights))
         self._best: list[NDArray[Any]] = []
         self.position = Position()
 
@@ -108,14 +112,18 @@ class Training:
         return State(asdict(self.position), arrays)
 
     def restore(self, state: State) -> None:
-        """Goes back to where `state` was taken."""
+        """Goes back to where `state` was taken.
+
+        Raises:
+            ConfigurationError: It is of a network of another size.
+        """
         history = [Epoch(**epoch) for epoch in state.position["history"]]
         self.position = Position(**(state.position | {"history": history}))
         groups = {
             group: [state.arrays[key] for key in sorted(state.arrays) if key.startswith(group)]
             for group in ("weights", "optimizer", "best")
         }
-        self._network.set_weights(groups["weights"])
+        set_weights(self._network, groups["weights"])
         for variable, value in zip(self._optimizer.variables, groups["optimizer"], strict=True):
             variable.assign(value)
         self._best = groups["weights"] if self._at_best() else groups["best"]
@@ -221,15 +229,23 @@ def explained_memory(shape: str) -> Iterator[None]:
         ) from None
 
 
-def make_step(forward: Trainable, optimizer: keras.optimizers.Optimizer) -> Step:
-    """The training step, still to be compiled by what feeds it."""
+def make_step(forward: Trainable, optimizer: keras.optimizers.Optimizer, class_weights: Weights = EQUAL) -> Step:
+    """The training step, still to be compiled by what feeds it.
+
+    Args:
+        class_weights: As in `Training`. The loss is the mean over the batch of the weighted cross-entropies, as with Keras's
+            `class_weight`.
+    """
     variables = forward.network.trainable_variables
     optimizer.build(variables)
 
     def step(tokens: tf.Tensor, labels: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             logits = forward.logits(tokens, draw)
-            loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+            if class_weights != EQUAL:
+                losses *= tf.where(labels > 0.5, class_weights[1], class_weights[0])
+            loss = tf.reduce_mean(losses)
         optimizer.apply(tape.gradient(loss, variables), variables)
         hits = tf.reduce_sum(tf.cast(tf.equal(logits > 0, labels > 0.5), tf.float32))
         return loss, hits

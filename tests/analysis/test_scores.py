@@ -48,6 +48,15 @@ def test_the_majority_is_the_training_part_s_and_its_accuracy_the_test_part_s(
     assert found.train_share == pytest.approx(share)
 
 
+def test_balanced_weights_make_both_classes_count_the_same() -> None:
+    # Four reviews over twice one, and over twice three.
+    assert scores.balanced_weights(np.array([1, 1, 0, 1], np.int8)) == pytest.approx((2.0, 2 / 3))
+    labels, logits = np.array([1, 1, 0, 1]), np.array([0.0, 0.0, 0.0, 3.0], np.float32)
+    loss, accuracy = scores.losses(labels, logits, (2.0, 2 / 3))
+    assert loss == pytest.approx((2 * np.log(2) * 2 / 3 + 2 * np.log(2) + np.log1p(np.exp(-3)) * 2 / 3) / 4)
+    assert accuracy == 0.5
+
+
 def test_a_mean_of_scores_is_of_those_that_all_have() -> None:
     old = Scores(accuracy=0.5, loss=0.1, auc=None, f1=0.5, brier=0.1)
     new = Scores(accuracy=1.0, loss=0.3, auc=0.5, f1=1.0, brier=0.1, precision=1.0, recall=1.0)

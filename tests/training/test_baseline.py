@@ -7,6 +7,7 @@ from job.data.corpus import Corpus
 from job.data.reviews import Reviews
 from job.network.predictor import LinearPredictor
 from job.output.results import LinearWeights
+from job.presets import ClassWeight
 from job.training import baseline
 
 
@@ -58,6 +59,18 @@ def test_pairs_of_words_tell_what_words_do_not() -> None:
     train, test = halves([[1, 7, 4, 5, 8] if label else [1, 7, 5, 4, 8] for label in labels], labels)
     record = baseline.train(train, test, lambda _: None).record
     assert record.test.accuracy == 1.0
+
+
+def test_weighted_by_class_it_finds_the_rare_one() -> None:
+    # One review in ten is negative; its word stands in twice as many positive ones.
+    reviews = [[1, 4, 5]] * 70 + [[1, 4, 6]] * 30 + [[1, 4, 6], [1, 4, 5]]
+    train, test = halves(reviews, [1] * 90 + [0] * 10 + [0, 1])
+    plain, weighted = (
+        baseline.train(train, test, lambda purpose: None, class_weight=each)
+        for each in (ClassWeight.none, ClassWeight.balanced)
+    )
+    assert (plain.record.test.recall, plain.record.test.balanced_accuracy) == (1.0, 0.5)
+    assert (weighted.record.test.recall, weighted.record.test.balanced_accuracy) == (1.0, 1.0)
 
 
 def test_of_more_reviews_a_part_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
