@@ -84,7 +84,7 @@ def check(
 def predict(
     run: options.Run,
     texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to judge.")] = None,
-    file: Annotated[Path | None, typer.Option(help="File with one text a line; - for standard input.")] = None,
+    file: Annotated[Path | None, typer.Option(help="File with one text a line; - for standard input.", readable=False)] = None,
     architecture: Annotated[
         ModelName | None,
         typer.Option(help="Whose model.", show_default="the baseline where it beats every network, else the better network"),
@@ -136,9 +136,11 @@ def evaluate(request: DataRequest, run: options.Run, as_json: options.AsJson = F
 def merge(
     shards: Annotated[
         list[Path],
-        typer.Argument(metavar="SHARD...", help="Folders of shards, or a run's folder that holds them under shards/."),
+        typer.Argument(
+            metavar="SHARD...", help="Folders of shards, or a run's folder that holds them under shards/.", readable=False
+        ),
     ],
-    output: Annotated[Path, typer.Option(help="Folder for the joined run.")],
+    output: Annotated[Path, typer.Option(help="Folder for the joined run.", readable=False)],
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for shards that are missing or not finished.")] = 0,
     log_format: options.Format = LogFormat.auto,
 ) -> None:
@@ -154,7 +156,7 @@ def merge(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs' output folders.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs' output folders.", readable=False)],
 ) -> None:
     """Write a run's HTML report again, or one that compares several runs into the first one's folder."""
     from job.commands import report

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import StrEnum
@@ -190,7 +191,11 @@ def resolve_source(request: DataRequest) -> DataSource:
 def _default_cache() -> Path:
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("sentiment-job", appauthor=False))
+    try:
+        return Path(platformdirs.user_cache_dir("sentiment-job", appauthor=False))
+    except RuntimeError:
+        # A user without a home, as containers have them: a place where nothing can be kept.
+        return Path(os.devnull, "no-home")
 
 
 def resolve(request: Request) -> Configuration:
