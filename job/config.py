@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from job.errors import ConfigurationError
-from job.presets import PRESETS, Architecture, Hyperparameters, Preset, PresetName, Value
+from job.presets import PRESETS, Architecture, Hyperparameters, Preset, PresetName, Value, option
 
 if TYPE_CHECKING:
     from job.records.run import Identity, Plan
@@ -41,8 +41,17 @@ class DataRequest:
     cache: Path | None = None
     preset: PresetName = PresetName.standard
     data: str | None = None
+    test_data: str | None = None
+    validation_data: str | None = None
     text_column: str | None = None
     label_column: str | None = None
+    split_column: str | None = None
+    group_column: str | None = None
+    id_column: str | None = None
+    positive: list[str] | None = None
+    negative: list[str] | None = None
+    encoding: str | None = None
+    no_header: bool = False
     distance: list[int] | None = None
 
 
@@ -61,6 +70,20 @@ class Request(DataRequest):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Columns:
+    """A table's columns, as the user names them; None leaves them to be found."""
+
+    text: str | None = None
+    label: str | None = None
+    split: str | None = None
+    """Says which part a row belongs to."""
+    group: str | None = None
+    """Rows of one group stay together; never found, only named."""
+    id: str | None = None
+    """Goes with the predictions; never found, only named."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataSource:
     """Where labelled reviews come from."""
 
@@ -68,8 +91,18 @@ class DataSource:
     """`embedded`, `imdb` or a path."""
     cache: Path
     """Folder for downloads and encoded data."""
-    text_column: str | None = None
-    label_column: str | None = None
+    test: str | None = None
+    """Path of the test part, where it lies elsewhere."""
+    validation: str | None = None
+    """Path of the validation part, where it lies elsewhere."""
+    columns: Columns = field(default_factory=lambda: Columns())
+    positive: tuple[str, ...] = ()
+    """Labels that are read as positive; rows of labels that are named nowhere are left out."""
+    negative: tuple[str, ...] = ()
+    encoding: str | None = None
+    """Of files of text; by default what a byte-order mark says, else UTF-8."""
+    header: bool = True
+    """Whether the first line of a .csv or .tsv names the columns."""
     distances: tuple[int, ...] = (10,)
     """Filler tokens between the two clues of the embedded corpus; its reviews are of each distance in turn."""
 
@@ -124,8 +157,9 @@ class Configuration:
         return Plan(
             preset=self.preset,
             data=source.name,
-            text_column=source.text_column,
-            label_column=source.label_column,
+            text_column=source.columns.text,
+            label_column=source.columns.label,
+            **_settings_of_files(source),
             distances=list(source.distances) if source.name == "embedded" else None,
             device=self.device,
             require_fast_kernel=self.require_fast_kernel,
@@ -137,6 +171,23 @@ class Configuration:
             shard=f"{self.shard[0]}/{self.shard[1]}" if self.shard else None,
             trainings=[PlannedTrial(architecture=name, seed=seed) for name, seed in self.trials()],
         )
+
+
+def _settings_of_files(source: DataSource) -> dict[str, Any]:
+    """What was said of files beside the columns of text and label, by the options' names."""
+    columns = source.columns
+    said = {
+        "test_data": source.test,
+        "validation_data": source.validation,
+        "split_column": columns.split,
+        "group_column": columns.group,
+        "id_column": columns.id,
+        "positive": list(source.positive),
+        "negative": list(source.negative),
+        "encoding": source.encoding,
+        "no_header": not source.header,
+    }
+    return {name: value for name, value in said.items() if value}
 
 
 def fingerprint(identity: "Identity") -> str:
@@ -166,15 +217,44 @@ def resolve_source(request: DataRequest) -> DataSource:
             )
     if len(distances) > 1 and not preset.remedies:
         raise ConfigurationError(f"--distance is given {len(distances)} times, which is of --preset dependency; give one")
-    if (request.text_column or request.label_column) and name in ("embedded", "imdb"):
-        raise ConfigurationError(f"--text-column and --label-column are of a file, but --data is {name}; leave them out")
-    return DataSource(
+    columns = Columns(
+        text=request.text_column,
+        label=request.label_column,
+        split=request.split_column,
+        group=request.group_column,
+        id=request.id_column,
+    )
+    source = DataSource(
         name=name,
         cache=request.cache or _default_cache(),
-        text_column=request.text_column,
-        label_column=request.label_column,
+        test=request.test_data,
+        validation=request.validation_data,
+        columns=columns,
+        positive=tuple(request.positive or ()),
+        negative=tuple(request.negative or ()),
+        encoding=request.encoding,
+        header=not request.no_header,
         distances=tuple(sorted(set(distances))) or preset.distances,
     )
+    if name in ("embedded", "imdb"):
+        _refuse_of_files(request, name)
+    return source
+
+
+def _refuse_of_files(request: DataRequest, name: str) -> None:
+    """Makes sure that nothing is said that only makes sense of files."""
+    of_files = [
+        "test_data",
+        "validation_data",
+        *(f"{each.name}_column" for each in fields(Columns)),
+        "positive",
+        "negative",
+        "encoding",
+        "no_header",
+    ]
+    given = [option(each) for each in of_files if getattr(request, each)]
+    if given:
+        raise ConfigurationError(f"{' and '.join(given)}: of files alone, but --data is {name}; leave {'it' if len(given) == 1 else 'them'} out")
 
 
 def _default_cache() -> Path:

@@ -1,7 +1,7 @@
 """Tables of named columns, row by row: .csv, .tsv, .jsonl, .json, .parquet and fastText's .txt, plain or packed (.gz, .zst).
 
 Nothing here knows what a column means. Every row of a file is yielded or an error is raised; what had to be decided on the
-way (a separator, an encoding, what a quote is) stands in `Sheet.notices`.
+way stands in `Sheet.notices` (a separator, an encoding) and `Sheet.warnings` (what a quote is).
 """
 
 import codecs
@@ -16,7 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from job.errors import ConfigurationError, DataError, InputOutputError, MissingInputError
+from job.data import decoding
+from job.errors import DataError, InputOutputError, MissingInputError
 
 if TYPE_CHECKING:
     import pyarrow
@@ -28,14 +29,6 @@ MAX_TEXT = 16 << 20
 """Characters of a cell at most."""
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _OTHER_SEPARATORS = ",;\t|"
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    # Before UTF-16's, with which they begin.
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 _BLOCK = 1 << 16
 _FASTTEXT = "__label__"
 
@@ -75,15 +68,8 @@ def open_sheet(path: Path, encoding: str | None = None, header: bool = True) -> 
     reader = readers.get(kind(path) or "")
     if reader is None:
         raise DataError(f"{path}: not a table; expected a name that ends in {', '.join(KINDS)} (or .gz, .zst after it)")
-    if encoding is not None:
-        try:
-            codecs.lookup(encoding)
-        except LookupError:
-            raise ConfigurationError(
-                f"--encoding {encoding}: no such encoding; expected utf-8, latin-1, cp1252 or another"
-            ) from None
     with reading(path):
-        return reader(path, encoding, header)
+        return reader(path, decoding.checked(encoding), header)
 
 
 @contextmanager
@@ -125,7 +111,9 @@ class Sheet(ABC):
     def __init__(self, path: Path, encoding: str | None, header: bool) -> None:
         self.path, self._encoding, self._header = path, encoding, header
         self.notices: list[str] = []
-        """What was decided in reading, a sentence each; complete once all rows have been read."""
+        """What was decided in reading, a sentence each; complete once all rows have been read, as are the warnings."""
+        self.warnings: list[str] = []
+        """What may be misread, a sentence each."""
         self.columns = self._columns()
         if not self.columns:
             raise DataError(f"{path}: is empty; expected rows of named columns")
@@ -166,6 +154,10 @@ class Sheet(ABC):
         if text not in self.notices:
             self.notices.append(text)
 
+    def _warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+
     def _lines(self) -> Iterator[str]:
         """The file's lines as text, with their ends, without a byte-order mark."""
         with _unpacked(self.path) as stream:
@@ -189,13 +181,10 @@ class Sheet(ABC):
 
     def _find_encoding(self, stream: Any) -> tuple[str, bytes]:
         """The encoding, and the byte-order mark that the file begins with."""
-        start = stream.peek(4)[:4]
-        for mark, name in _MARKS:
-            if start.startswith(mark) and (self._encoding is None or codecs.lookup(self._encoding).name.startswith(name[:6])):
-                if name != "utf-8":
-                    self._notice(f"{self.path.name} is read as {name.upper()}, as its byte-order mark says")
-                return name, mark
-        return self._encoding or "utf-8", b""
+        encoding, mark = decoding.of_mark(stream.peek(4)[:4], self._encoding)
+        if encoding.startswith(("utf-16", "utf-32")) and mark:
+            self._notice(f"{self.path.name} is read as {encoding.upper()}, as its byte-order mark says")
+        return encoding, mark
 
     def _wide_lines(self, stream: IO[bytes], encoding: str, mark: bytes) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder(encoding)()
@@ -313,7 +302,7 @@ class CsvSheet(Sheet):
             yield number, dict(zip(self.columns, (cell.replace("\r\n", "\n") for cell in cells), strict=True))
 
     def _unquoted(self) -> Iterator[list[str]]:
-        self._notice(
+        self._warn(
             f"quotes in {self.path.name} are read as plain characters: every line is a row by itself, and some quotes are never closed"
         )
         return (self._split(line) for line in self._lines() if line.strip())
@@ -341,7 +330,7 @@ class CsvSheet(Sheet):
                 f"{self.path}, after row {row - self._header}: not valid {(kind(self.path) or '')[1:]} ({error})"
             ) from None
         if swallowing:
-            self._notice(
+            self._warn(
                 f"{swallowing} rows of {self.path.name} hold line breaks between quotes, and each of those lines could be a row by itself (the first is row {first}): if rows are missing, quotes inside texts are not doubled"
             )
 

@@ -90,7 +90,7 @@ def test_quotes_that_nothing_closes_are_characters_where_each_line_is_a_row(tmp_
     sheet = open_sheet(write(tmp_path, "a.tsv", 'text\tlabel\n"so he said\t1\nno\t0\nend"\t1\n"whole ""cell"""\t0\n'))
     texts = [cells["text"] for _, cells in sheet.rows()]
     assert texts == ['"so he said', "no", 'end"', 'whole "cell"']
-    assert sheet.notices == [
+    assert sheet.warnings == [
         "quotes in a.tsv are read as plain characters: every line is a row by itself, and some quotes are never closed"
     ]
 
@@ -98,7 +98,7 @@ def test_quotes_that_nothing_closes_are_characters_where_each_line_is_a_row(tmp_
 def test_rows_between_quotes_that_could_be_rows_are_announced(tmp_path: Path) -> None:
     sheet = open_sheet(write(tmp_path, "a.csv", 'label,text\n0,"one\n1, two"\n1,"x, y"\n'))
     assert [cells["text"] for _, cells in sheet.rows()] == ["one\n1, two", "x, y"]
-    assert sheet.notices == [
+    assert sheet.warnings == [
         "1 rows of a.csv hold line breaks between quotes, and each of those lines could be a row by itself (the first is row 1): if rows are missing, quotes inside texts are not doubled"
     ]
 
@@ -106,7 +106,7 @@ def test_rows_between_quotes_that_could_be_rows_are_announced(tmp_path: Path) ->
 def test_a_quoted_text_of_several_lines_is_no_cause_for_a_notice(tmp_path: Path) -> None:
     sheet = open_sheet(write(tmp_path, "a.csv", CSV))
     assert [cells["text"] for _, cells in sheet.rows()] == ["good, really", 'a "bad"\none']
-    assert sheet.notices == []
+    assert (sheet.notices, sheet.warnings) == ([], [])
 
 
 @pytest.mark.parametrize(
