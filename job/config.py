@@ -254,7 +254,9 @@ def _refuse_of_files(request: DataRequest, name: str) -> None:
     ]
     given = [option(each) for each in of_files if getattr(request, each)]
     if given:
-        raise ConfigurationError(f"{' and '.join(given)}: of files alone, but --data is {name}; leave {'it' if len(given) == 1 else 'them'} out")
+        raise ConfigurationError(
+            f"{' and '.join(given)}: of files alone, but --data is {name}; leave {'it' if len(given) == 1 else 'them'} out"
+        )
 
 
 def _default_cache() -> Path:

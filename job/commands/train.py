@@ -9,6 +9,7 @@ import numpy as np
 import job
 from job.config import Configuration, fingerprint
 from job.data import corpus as corpora
+from job.data import findings
 from job.data.imdb import used_word_index
 from job.data.reviews import Parts, Reviews, split
 from job.errors import DeviceError
@@ -20,6 +21,7 @@ from job.network.predictor import Predictor
 from job.output import finished
 from job.output.finished import FinishedRun, VerifiedRun
 from job.output.folder import DEPENDENCY, EVENTS, WORD_INDEX, Content, Output, to_npy
+from job.output.predictions import TestReviews
 from job.output.results import BaselineResult, Trials
 from job.presets import Architecture, PresetName
 from job.records.base import to_json
@@ -79,6 +81,7 @@ class _Job:
         return there.metrics
 
     def _train(self, before: VerifiedRun | None) -> Metrics:
+        self._say_what_was_read()
         if self._fresh:
             self._output.discard()
         device = self._select_device()
@@ -95,6 +98,16 @@ class _Job:
             # A shard may hold nothing but diverged trials; whether an architecture is lost, `merge` finds out.
             self._trials.require_finished()
         return self._publish(baseline or self._train_baseline(recipe), before)
+
+    def _say_what_was_read(self) -> None:
+        """What `data inspect` tells, before hours are spent on data that nobody meant so."""
+        reading = self._corpus.reading
+        if not self._corpus.is_generated:
+            log.info(f"data: {findings.describe(reading)}")
+        for text in reading.notices:
+            log.info(f"data: {text}")
+        for text in findings.faults(self._corpus):
+            log.warning(f"data: {text}")
 
     def _select_device(self) -> DeviceRecord:
         configuration = self._configuration
@@ -155,6 +168,8 @@ class _Job:
 
     def _publish(self, baseline: BaselineResult, before: VerifiedRun | None) -> Metrics:
         corpus, (train, validation, test) = self._corpus, self._parts
+        used = len(train) + len(validation) + len(test)
+        beyond = {"beyond those that the preset takes": count} if (count := len(corpus.labels) - used) else {}
         data = DataRecord(
             name=corpus.name,
             sha256=corpus.sha256,
@@ -163,13 +178,24 @@ class _Job:
             test_reviews=len(test),
             vocabulary=len(corpus.words),
             own_test_part=corpus.own_test_part,
+            left_out_reviews=corpus.reading.rows - used,
+            reading=corpus.reading.but(left_out=corpus.reading.left_out | beyond),
+            faults=findings.faults(corpus),
         )
+        known = TestReviews(labels=test.labels, rows=corpus.rows[test.indices], ids=self._ids(test))
         chosen = examples.choose(test.labels, self._trials, test.text, corpus.lengths[test.indices])
-        run = FinishedRun.of_results(self._output.folder, self._record, data, self._trials, baseline, test.labels, chosen)
+        run = FinishedRun.of_results(self._output.folder, self._record, data, self._trials, baseline, known, chosen)
         predictors, models = self._models()
         files = models | self._files(run)
         self._output.publish(run, files, before, partial(self._verify, predictors))
         return run.metrics
+
+    def _ids(self, test: Reviews) -> list[str | None] | None:
+        ids = self._corpus.ids
+        if ids is None:
+            return None
+        place = {index: number for number, index in enumerate(self._corpus.part("test").tolist())}
+        return [ids[place[index]] for index in test.indices.tolist()]
 
     def _models(self) -> tuple[list[Predictor], dict[str, Content]]:
         """The best seeds' networks; without weights here, they are those that the finished run left."""

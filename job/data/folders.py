@@ -4,7 +4,6 @@ import gzip
 import os
 import re
 import tarfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -50,7 +49,9 @@ class Layout:
             elif any(parts.NAMES.get(folder.lower()) == LEFT_OUT for folder in PurePosixPath(name).parts[:-1]):
                 self.passed_over["texts without a label (unsup)"] += 1
             else:
-                self.passed_over[f"{PurePosixPath(name).suffix or PurePosixPath(name).name} files outside {' and '.join(_LABELS[:2])}"] += 1
+                self.passed_over[
+                    f"{PurePosixPath(name).suffix or PurePosixPath(name).name} files outside {' and '.join(_LABELS[:2])}"
+                ] += 1
         named = {name: parts.NAMES.get((folder or "").lower(), UNSAID) for name, (folder, _) in found.items()}
         has_parts = any(part != UNSAID for part in named.values())
         for name, (folder, label) in found.items():
@@ -94,7 +95,9 @@ class _LayoutReader(Reader):
                 f"{self.path}: {name} is not {error.encoding.upper()} (byte {error.start}); name its encoding with --encoding"
             ) from None
         if "\0" in text:
-            raise DataError(f"{self.path}: {name} holds a zero byte, so it is no text, or in another encoding; name it with --encoding")
+            raise DataError(
+                f"{self.path}: {name} holds a zero byte, so it is no text, or in another encoding; name it with --encoding"
+            )
         return Row(text, label, number, part, group=self._film(name), id=name)
 
     def _film(self, name: str) -> str | None:
@@ -122,9 +125,8 @@ class FolderReader(_LayoutReader):
             for name in layout.addresses:
                 self._add_addresses(name, paths[name].read_bytes())
         order = {part: place for place, part in enumerate((TRAIN, VALIDATION, TEST, UNSAID))}
-        number = 0
-        for name, found in sorted(layout.reviews.items(), key=lambda item: (order[item[1][0]], item[1][1], item[0])):
-            number += 1
+        in_order = sorted(layout.reviews.items(), key=lambda item: (order[item[1][0]], item[1][1], item[0]))
+        for number, (name, found) in enumerate(in_order, 1):
             with reading(paths[name]):
                 content = paths[name].read_bytes()
             yield self._row(name, content, number, found)

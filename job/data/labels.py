@@ -117,15 +117,21 @@ class LabelReader:
         for option, side in (("--negative", negative), ("--positive", positive)):
             for key, given in side.items():
                 if key not in self._codes:
-                    raise MissingInputError(f"{self._source}: {option} {given}: no row has this label; the labels are {self.show()}")
+                    raise MissingInputError(
+                        f"{self._source}: {option} {given}: no row has this label; the labels are {self.show()}"
+                    )
         both = negative.keys() & positive.keys()
         if both:
-            raise MissingInputError(f"{self._source}: {negative[min(both)]!r} is named by --negative and --positive; leave one out")
+            raise MissingInputError(
+                f"{self._source}: {negative[min(both)]!r} is named by --negative and --positive; leave one out"
+            )
         others = self._codes.keys() - negative.keys() - positive.keys()
         if not (negative and positive):
             if len(others) != 1:
                 missing = "--positive" if negative else "--negative"
-                raise MissingInputError(f"{self._source}: name the labels of the other class, too, with {missing}; the labels are {self.show()}")
+                raise MissingInputError(
+                    f"{self._source}: name the labels of the other class, too, with {missing}; the labels are {self.show()}"
+                )
             # Of two labels, the one that was not named is the other class.
             other = NEGATIVE if positive else POSITIVE
             named = dict.fromkeys(positive or negative, 1 - other)
@@ -157,7 +163,9 @@ class LabelReader:
             return names, "by name"
         found = _judge(set(numbers.values()))
         if found is None:
-            raise DataError(f"{self._source}: numbers on no known scale; the labels are {self.show()}; expected {FORMS}; or {OPTIONS}")
+            raise DataError(
+                f"{self._source}: numbers on no known scale; the labels are {self.show()}; expected {FORMS}; or {OPTIONS}"
+            )
         judge, rule = found
         return {key: judge(number) for key, number in numbers.items()}, rule
 

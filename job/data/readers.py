@@ -93,7 +93,9 @@ def _miss_no_shard(tables: list[Path]) -> None:
         name, _, count = key.partition(" ")
         lost = sorted(set(range(int(count))) - numbers)
         if lost:
-            raise MissingInputError(f"{tables[0].parent}: {name}-{lost[0]:05}-of-{count} is missing; expected {int(count)} shards")
+            raise MissingInputError(
+                f"{tables[0].parent}: {name}-{lost[0]:05}-of-{count} is missing; expected {int(count)} shards"
+            )
 
 
 class TableReader(Reader):
@@ -131,7 +133,9 @@ class TableReader(Reader):
             others = [path for path in walk(self.path) if path not in self.files()]
             if others:
                 shown = ", ".join(path.relative_to(self.path).as_posix() for path in others[:5])
-                self.warnings.append(f"passed over in {self.path.name}: {len(others)} files that are no table of it, such as {shown}")
+                self.warnings.append(
+                    f"passed over in {self.path.name}: {len(others)} files that are no table of it, such as {shown}"
+                )
 
     def _rows_of(self, sheet: Sheet, part: int) -> Iterator[Row]:
         chosen = self._choose(sheet)
@@ -148,7 +152,9 @@ class TableReader(Reader):
             half_pairs += whole != text
             label = values["label"]
             if isinstance(label, (list, dict)):
-                raise DataError(f"{sheet.path}, row {number}: the label is a {type(label).__name__}; expected a word or a number")
+                raise DataError(
+                    f"{sheet.path}, row {number}: the label is a {type(label).__name__}; expected a word or a number"
+                )
             if classes is not None and isinstance(label, int):
                 label = classes[label] if 0 <= label < len(classes) else UNLABELLED
             group, own = values.get("group"), values.get("id")
@@ -199,14 +205,24 @@ class TableReader(Reader):
             return asked
         found = _known(sheet.columns, known)
         if not found:
-            hint = "" if len(sheet.columns) > 1 or not self._source.header else "; is the separator another one than a comma or tab?"
-            more = ", and --no-header if the first line is a row" if sheets.kind(sheet.path) in (".csv", ".tsv") and self._source.header else ""
+            hint = (
+                ""
+                if len(sheet.columns) > 1 or not self._source.header
+                else "; is the separator another one than a comma or tab?"
+            )
+            more = (
+                ", and --no-header if the first line is a row"
+                if sheets.kind(sheet.path) in (".csv", ".tsv") and self._source.header
+                else ""
+            )
             raise MissingInputError(
                 f"{sheet.path}: which column is the {use}? None is called {', '.join(known)}; it has {shown}; name one with --{use}-column{more}{hint}"
             )
         if len(found) > 1:
             others = " and ".join(repr(column) for column in found[1:])
-            self.notices.append(f"the column {found[0]!r} is taken for the {use}, though {others} could be, too; --{use}-column names another")
+            self.notices.append(
+                f"the column {found[0]!r} is taken for the {use}, though {others} could be, too; --{use}-column names another"
+            )
         return found[0]
 
 

@@ -68,7 +68,16 @@ def revision() -> str | None:
     return done.stdout.strip() or None
 
 
-_OF_FILES = ("test_data", "validation_data", "text_column", "label_column", "split_column", "group_column", "id_column", "encoding")
+_OF_FILES = (
+    "test_data",
+    "validation_data",
+    "text_column",
+    "label_column",
+    "split_column",
+    "group_column",
+    "id_column",
+    "encoding",
+)
 
 
 def command(plan: Plan) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from job.data.tokens import FIRST_WORD_ID, SEPARATORS
+from job.data.tokens import APOSTROPHES, FIRST_WORD_ID, SEPARATORS
 from job.errors import JobError
 from job.network.build import as_input
 from job.network.forward import Forward
@@ -60,7 +60,8 @@ class TextModel(tf.Module):
         """Token ids <int32>[batch, length] of <string>[batch], padded at the end."""
         values = self._values
         # Without an encoding, TensorFlow lowers ASCII letters and no others: as Keras's IMDB data are made.
-        spaced = tf.strings.regex_replace(tf.strings.lower(text), _separators(), " ")
+        plain = tf.strings.regex_replace(tf.strings.lower(text), _any_of(APOSTROPHES), "'")
+        spaced = tf.strings.regex_replace(plain, _any_of(SEPARATORS), " ")
         words = tf.strings.split(spaced, sep=" ")
         words = tf.ragged.boolean_mask(words, words != "")
         ids = words.with_flat_values(self._ids.lookup(words.flat_values))
@@ -71,8 +72,9 @@ class TextModel(tf.Module):
         return ids.to_tensor(PAD, shape=[None, length])
 
 
-def _separators() -> str:
-    return "[" + "".join("\\" + letter if letter.isprintable() else letter for letter in SEPARATORS) + "]"
+def _any_of(characters: str) -> str:
+    """A regular expression (RE2's) for one of these."""
+    return "[" + "".join(f"\\x{{{ord(character):x}}}" for character in characters) + "]"
 
 
 def save(forward: Forward, words: list[str], folder: Path) -> None:
