@@ -13,7 +13,7 @@ from job import options, progress
 from job.config import DataRequest, LogFormat, Request, resolve, resolve_source
 from job.errors import OK, InputOutputError, JobError, MissingInputError
 from job.machine import signals, termination
-from job.presets import Architecture
+from job.presets import ModelName
 
 if TYPE_CHECKING:
     from job.records.metrics import Metrics
@@ -73,7 +73,8 @@ def predict(
     texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to judge.")] = None,
     file: Annotated[Path | None, typer.Option(help="File with one text a line; - for standard input.")] = None,
     architecture: Annotated[
-        Architecture | None, typer.Option(help="Whose model.", show_default="the better one on validation data")
+        ModelName | None,
+        typer.Option(help="Whose model.", show_default="the baseline where it beats every network, else the better network"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -191,8 +191,18 @@ def _settings_of_files(source: DataSource) -> dict[str, Any]:
 
 
 def fingerprint(identity: "Identity") -> str:
-    """SHA-256 of an identity, hexadecimal."""
-    return hashlib.sha256(json.dumps(identity.to_values(), sort_keys=True).encode()).hexdigest()
+    """SHA-256 of an identity, hexadecimal.
+
+    A hyperparameter that came later has a default, and is left out where it is that: runs of before keep their fingerprint.
+    """
+    later = {each.name: each.default for each in fields(Hyperparameters) if each.default is not MISSING}
+
+    def known(values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {name: known(value) for name, value in values.items() if name not in later or value != later[name]}
+
+    return hashlib.sha256(json.dumps(known(identity.to_values()), sort_keys=True).encode()).hexdigest()
 
 
 def resolve_source(request: DataRequest) -> DataSource:

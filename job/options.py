@@ -57,6 +57,7 @@ _TEXTS: dict[str, tuple[str, str | None]] = {
     "vocabulary_size": ("Token ids, the four special ones included.", "by preset"),
     "max_tokens": ("Tokens read of a text: its last ones.", "by preset"),
     "learning_rate": ("The highest of the schedule.", "by preset"),
+    "class_weight": ("balanced: errors on the rarer class count the more, so that both classes count the same.", "none"),
 }
 Format = Annotated[LogFormat, _named("log_format", "auto draws a progress bar on a terminal.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and the plan; train nothing.")]

@@ -24,6 +24,26 @@ class Architecture(StrEnum):
         return {"rnn": "SimpleRNN", "lstm": "LSTM"}[self.value]
 
 
+class ClassWeight(StrEnum):
+    """What an error counts: all the same, or as much in sum for either class."""
+
+    none = "none"
+    balanced = "balanced"
+
+
+class ModelName(StrEnum):
+    """What a run leaves to be asked: its networks by their architecture, and the linear model beside them."""
+
+    rnn = "rnn"
+    lstm = "lstm"
+    baseline = "baseline"
+
+    @property
+    def title(self) -> str:  # type: ignore[override]
+        """As people write it."""
+        return self.value if self is ModelName.baseline else Architecture(self.value).title
+
+
 class PresetName(StrEnum):
     """The recipes of the contract."""
 
@@ -107,6 +127,8 @@ class Hyperparameters:
     """The validation accuracy at which training ends, as there is nothing more to learn; 0 for no such end."""
     first_reviews: int
     """Reviews taken of each part, after Keras's shuffle; 0 takes all."""
+    class_weight: ClassWeight = field(default=ClassWeight.none, metadata={"is_option": True})
+    """What an error counts in the loss; `balanced`: all training reviews over twice those of the class. Runs of before lack it."""
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -1,7 +1,7 @@
 """What commands print on standard output: tables for people, JSON for programs."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +11,29 @@ from rich.console import Console
 from rich.table import Table
 
 from job.records.metrics import Metrics
-from job.records.trials import ArchitectureRecord, Summary
+from job.records.trials import ArchitectureRecord, Scores, Summary
 
 if TYPE_CHECKING:
     from job.analysis.scores import ScoresWithIntervals
     from job.commands.data import Inspection
     from job.commands.evaluate import Evaluation
+    from job.presets import ModelName
     from job.records.memory import Memory
     from job.records.reproduction import Reproduction
+
+
+_SCORES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "auc": "AUC",
+    "average_precision": "average precision",
+    "loss": "loss",
+    "brier": "Brier score",
+}
+"""As people write them."""
 
 
 def print_json(value: Any) -> None:
@@ -62,30 +77,35 @@ def _console() -> Console:
 
 
 def _results(metrics: Metrics) -> Table:
-    table = Table("network", "seeds", "test accuracy", "test loss", "AUC", "s a seed", "tokens/s")
+    # In lines, so that all of it fits beside one another.
+    columns = ["test accuracy", "balanced\naccuracy", "AUC", "average\nprecision", "loss", "s a\nseed"]
+    table = Table("network", "seeds", *columns, "tokens/s")
     for name, entry in metrics.architectures.items():
         table.add_row(name, *_cells(entry))
     test = metrics.baseline.test
-    scores = (f"{test.accuracy:.4f}", f"{test.loss:.4f}", "–" if test.auc is None else f"{test.auc:.4f}")
-    table.add_row("baseline", "–", *scores, f"{metrics.baseline.seconds:.1f}", "–")
+    table.add_row("baseline", "–", f"{test.accuracy:.4f}", *_means([test]), f"{metrics.baseline.seconds:.1f}", "–")
+    majority = metrics.data.majority
+    if majority:
+        table.add_row(f"always {majority.label}", "–", f"{majority.test_accuracy:.4f}", *6 * ["–"])
     return table
 
 
 def _cells(entry: ArchitectureRecord) -> list[str]:
     finished = [run for run in entry.runs if run.status == "finished"]
     lost = len(entry.runs) - len(finished)
-    seeds = f"{len(finished)}" + (f" ({lost} diverged)" if lost else "")
-    tests = [run.test for run in finished if run.test]
-    if not finished:
-        return [seeds, "–", "–", "–", "–", "–"]
     return [
-        seeds,
+        f"{len(finished)}" + (f" ({lost} diverged)" if lost else ""),
         _with_spread(entry.summary.test_accuracy, "{:.4f}"),
-        _mean((test.loss for test in tests), "{:.4f}"),
-        _mean((test.auc for test in tests), "{:.4f}"),
+        *_means([run.test for run in finished if run.test]),
         _mean((run.seconds for run in finished), "{:.1f}"),
         _mean((run.tokens_per_second for run in finished), "{:,.0f}"),
     ]
+
+
+def _means(tests: list[Scores]) -> list[str]:
+    """Of what stands between a network's accuracy and its speed."""
+    names = ("balanced_accuracy", "auc", "average_precision", "loss")
+    return [_mean((getattr(test, name) for test in tests), "{:.4f}") for name in names]
 
 
 def _mean(values: Iterable[float | None], shown: str) -> str:
@@ -131,15 +151,26 @@ def print_evaluation(found: "Evaluation") -> None:
             f"warning: {found.trained_on:,} of them were in the run's training or validation data, word for word",
             highlight=False,
         )
-    table = Table("network", "reviews", "accuracy", "AUC", "loss", "F1", "Brier score", title="with 95 % intervals")
-    for name, model in found.models.items():
-        for what, scored in ((str(name), model.all), (f"{name}, new texts", model.not_trained_on)):
-            if scored:
-                cells = [_with_interval(scored, key) for key in ("accuracy", "auc", "loss", "f1", "brier")]
-                table.add_row(what, f"{scored.reviews:,}", *cells)
-    console.print(table)
+    console.print(_scores({name: model.all for name, model in found.models.items()}, "with 95 % intervals"))
+    new = {name: model.not_trained_on for name, model in found.models.items() if model.not_trained_on}
+    if new:
+        console.print(_scores(new, "new texts alone"))
+    if found.majority:
+        console.print(
+            f"Always answering {found.majority.label}, as most of the run's training texts are, gets an accuracy of "
+            f"{found.majority.accuracy:.4f} ({found.majority.ci95[0]:.4f} to {found.majority.ci95[1]:.4f}).",
+            highlight=False,
+        )
     if found.verdict:
         console.print(found.verdict, highlight=False)
+
+
+def _scores(models: "Mapping[ModelName, ScoresWithIntervals]", title: str) -> Table:
+    table = Table("score", *models, title=title)
+    table.add_row("reviews", *(f"{scored.reviews:,}" for scored in models.values()))
+    for key, shown in _SCORES.items():
+        table.add_row(shown, *(_with_interval(scored, key) for scored in models.values()))
+    return table
 
 
 def evaluation_values(found: "Evaluation") -> dict[str, Any]:

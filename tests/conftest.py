@@ -170,15 +170,24 @@ def write_imdb(folder: Path, train: int = 120, test: int = 120, words: int = 50)
 
 
 def train_here(
-    output: Path, cache: Path, seeds: int = 1, architecture: Architecture = Architecture.rnn, **settings: Any
+    output: Path,
+    cache: Path,
+    seeds: int = 1,
+    architecture: Architecture = Architecture.rnn,
+    options: dict[str, Any] | None = None,
+    **settings: Any,
 ) -> Any:
-    """Runs a small job in this process; returns its metrics.json."""
+    """Runs a small job in this process; returns its metrics.json.
+
+    Args:
+        options: Of the request, by name; `settings` are hyperparameters.
+    """
     from job.commands.train import train
     from job.config import DeviceChoice, Request, resolve
     from job.progress import Display
 
     request = Request(
         output=output, cache=cache, preset=PresetName.quickstart, architecture=[architecture], seeds=seeds,
-        device=DeviceChoice.cpu, hyperparameters={"epochs": 1, "batch_size": 512, "units": 4} | settings,
+        device=DeviceChoice.cpu, hyperparameters={"epochs": 1, "batch_size": 512, "units": 4} | settings, **(options or {}),
     )  # fmt: skip
     return train(resolve(request), Display(), fresh=False).to_values()

@@ -26,7 +26,9 @@ from job.records.comparison import Comparison, Variance
 
 TEST = "t test of the difference in mean accuracy, seeds and reviews both random (crossed analysis of variance, Satterthwaite)"
 REVIEWS_ONLY = "z test of the difference in accuracy of these two models, reviews random (one seed tells nothing of seeds)"
-_ALPHA, _POWER, _MANY = 0.05, 0.8, 1000
+SIGNIFICANT = 0.05
+"""A p below this one is called a difference."""
+_POWER, _MANY = 0.8, 1000
 _HALF_A_POINT = 0.005
 
 
@@ -100,7 +102,8 @@ def compare(one: Answers, other: Answers) -> Comparison:
     found = Comparison(
         difference=difference,
         standard_error=error,
-        ci95=(difference - half, difference + half),
+        # No difference of accuracies is larger, whatever Student's t says of two seeds.
+        ci95=(max(-1.0, difference - half), min(1.0, difference + half)),
         test=REVIEWS_ONLY if single else TEST,
         statistic=difference / error if error else None,
         degrees_of_freedom=float(freedom) if np.isfinite(freedom) else None,
@@ -164,12 +167,12 @@ def verdict(one: Answers, other: Answers, found: Comparison) -> str:
         return f"{one.name} and {other.name} were right on the same reviews, {where}: no difference was seen."
     numbers = f"{abs(points):.2f} points, 95 % interval {low:+.2f} to {high:+.2f} for {one.name} less {other.name}, p {_p(found.p_value)}"
     if one.is_single_draw or other.is_single_draw:
-        what = "differ" if found.p_value < _ALPHA else "do not differ beyond chance in the reviews"
+        what = "differ" if found.p_value < SIGNIFICANT else "do not differ beyond chance in the reviews"
         return (
             f"These two models {what} ({better.name} was right more often by {numbers}; {reviews:,} test reviews), but one seed "
             "cannot tell whether that is the network or the luck of its start: train with --seeds 5 or more."
         )
-    if found.p_value < _ALPHA:
+    if found.p_value < SIGNIFICANT:
         return f"{better.name} is more accurate than {worse.name} ({numbers}; {where})."
     return f"No difference between {one.name} and {other.name} was shown ({better.name} was ahead by {numbers}; {where}); that does not show that there is none."
 

@@ -24,6 +24,15 @@ def wilson(right: float, count: int) -> Interval:
     return float(interval.low), float(interval.high)
 
 
+def mean_of_shares(*shares: tuple[int, int]) -> Interval:
+    """Of the mean of independent shares, each given as (right, count), from their Wilson limits (Zou and Donner 2008)."""
+    values = np.array([right / count for right, count in shares])
+    low, high = np.array([wilson(right, count) for right, count in shares]).T
+    below, above = (float(np.linalg.norm(side)) / len(values) for side in (values - low, high - values))
+    mean = float(values.mean())
+    return max(0.0, mean - below), min(1.0, mean + above)
+
+
 def summarize(values: list[float]) -> Summary:
     """Mean, sample standard deviation and 95 % interval of the mean (Student's t) over seeds; null for one seed."""
     mean = float(np.mean(values)) if values else None
@@ -32,6 +41,22 @@ def summarize(values: list[float]) -> Summary:
     sd = float(np.std(values, ddof=1))
     half = student(len(values) - 1) * sd / len(values) ** 0.5
     return Summary(mean=mean, sd=sd, ci95=(float(np.mean(values)) - half, float(np.mean(values)) + half))
+
+
+def summarize_shares(values: list[float]) -> Summary:
+    """The same of shares, such as accuracies: an interval that never leaves 0 to 1, and holds the mean.
+
+    It is Student's t interval on the angular scale (the arcsine of the square root), carried there and back: nearly the
+    plain one in the middle of the scale, narrower on the side of the nearer end.
+    """
+    plain = summarize(values)
+    if plain.mean is None or not plain.sd:
+        return plain
+    mean = plain.mean
+    # A share between 0 and 1, as its seeds differ; on the angular scale, the slope of the arcsine is that of the spread.
+    half = student(len(values) - 1) * plain.sd / len(values) ** 0.5 / (2 * (mean * (1 - mean)) ** 0.5)
+    low, high = np.sin(np.clip(np.arcsin(mean**0.5) + np.array([-half, half]), 0.0, np.pi / 2)) ** 2
+    return plain.but(ci95=(min(mean, float(low)), max(mean, float(high))))
 
 
 def delong(labels: NDArray[Any], predicted: NDArray[np.float32]) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from job.analysis.intervals import summarize, wilson
+from job.analysis.intervals import summarize, summarize_shares, wilson
 from job.presets import Architecture
 from job.records.memory import BagOfWords, GradientShare, Memory, MemoryLimit, MemoryNetwork, MemoryPoint
 from job.records.trials import ArchitectureRecord, BaselineDistance, BaselineRecord, DistanceRecord
@@ -55,7 +55,7 @@ def _point(distance: int, trials: list[DistanceRecord]) -> MemoryPoint:
     return MemoryPoint(
         distance=distance,
         diverged=len(trials) - len(finished),
-        test_accuracy=summarize([trial.test.accuracy for trial in finished if trial.test]),
+        test_accuracy=summarize_shares([trial.test.accuracy for trial in finished if trial.test]),
         above_chance=sum(not _is_at_chance(trial) for trial in finished),
         learned=len(steps),
         steps_until_learned=summarize([float(count) for count in steps]),

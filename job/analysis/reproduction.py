@@ -1,6 +1,6 @@
 """The tutorial's published figures beside the ones measured, and what they show."""
 
-from job.analysis.intervals import summarize
+from job.analysis.intervals import summarize, summarize_shares
 from job.presets import Architecture
 from job.records.reproduction import Measured, MeasuredParts, PublishedParts, ReproducedNetwork, Reproduction
 from job.records.trials import ArchitectureRecord, LossAndAccuracy
@@ -43,4 +43,6 @@ def reproduce(architectures: dict[Architecture, ArchitectureRecord]) -> Reproduc
 
 
 def _measured(figures: list[LossAndAccuracy]) -> Measured:
-    return Measured(loss=summarize([each.loss for each in figures]), accuracy=summarize([each.accuracy for each in figures]))
+    return Measured(
+        loss=summarize([each.loss for each in figures]), accuracy=summarize_shares([each.accuracy for each in figures])
+    )

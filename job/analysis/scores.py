@@ -6,17 +6,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job.analysis.intervals import delong, wilson
+from job.analysis.intervals import delong, mean_of_shares, wilson
 from job.records.base import Interval
+from job.records.metrics import Majority
 from job.records.trials import Calibration, CalibrationBin, Scores
 
 _BINS = 10
 
 
-def losses(labels: NDArray[Any], logits: NDArray[np.float32]) -> tuple[float, float]:
-    """Mean binary cross-entropy in nats, and accuracy: a logit above 0 says positive."""
+Weights = tuple[float, float]
+"""What an error on a negative and on a positive review counts."""
+EQUAL: Weights = (1.0, 1.0)
+
+
+def balanced_weights(labels: NDArray[Any]) -> Weights:
+    """All reviews over twice those of a class, so that both classes count the same; `labels` <int8>[reviews] hold both."""
+    from sklearn.utils.class_weight import compute_class_weight
+
+    negative, positive = compute_class_weight("balanced", classes=np.array([0, 1]), y=labels).tolist()
+    return negative, positive
+
+
+def losses(labels: NDArray[Any], logits: NDArray[np.float32], weights: Weights = EQUAL) -> tuple[float, float]:
+    """Mean binary cross-entropy in nats, weighted by class, and accuracy: a logit above 0 says positive."""
     signs = 2.0 * labels - 1.0
-    return float(np.mean(np.logaddexp(0.0, -signs * logits.astype(np.float64)))), float(np.mean((logits > 0) == (labels == 1)))
+    each = np.logaddexp(0.0, -signs * logits.astype(np.float64))
+    if weights != EQUAL:
+        each *= np.where(labels == 1, weights[1], weights[0])
+    return float(np.mean(each)), float(np.mean((logits > 0) == (labels == 1)))
 
 
 def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -32,26 +49,49 @@ def is_right(labels: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.bool_]
 
 
 def score(labels: NDArray[Any], logits: NDArray[Any]) -> Scores:
-    """Accuracy, loss (mean cross-entropy in nats), area under the ROC curve, F1 of the positive class, and Brier score.
+    """All scores, by scikit-learn's definitions; precision, recall and F1 are those of the positive class.
 
-    Of one class alone the area is None.
+    What needs both classes (the areas under the two curves, balanced accuracy) is None of one class alone; precision,
+    recall and F1 are 0 where they are undefined.
     """
-    from sklearn.metrics import f1_score, roc_auc_score
+    from sklearn import metrics
 
     loss, accuracy = losses(labels, logits)
+    said, has_both = logits > 0, bool(0 < np.sum(labels) < len(labels))
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(labels, said, average="binary", zero_division=0.0)
     return Scores(
         accuracy=accuracy,
         loss=loss,
-        # A sum of shares that are 1 together may round to more.
-        auc=min(1.0, float(roc_auc_score(labels, logits))) if 0 < np.sum(labels) < len(labels) else None,
-        f1=float(f1_score(labels, logits > 0, zero_division=0.0)),
+        auc=_share(metrics.roc_auc_score(labels, logits)) if has_both else None,
+        f1=float(f1),
         brier=float(np.mean((probabilities(logits) - labels) ** 2)),
+        precision=float(precision),
+        recall=float(recall),
+        balanced_accuracy=float(metrics.balanced_accuracy_score(labels, said)) if has_both else None,
+        average_precision=_share(metrics.average_precision_score(labels, logits)) if has_both else None,
     )
 
 
+def _share(value: Any) -> float:
+    # A sum of shares that are 1 together may round to more.
+    return min(1.0, float(value))
+
+
+def majority(training: NDArray[Any], test: NDArray[Any]) -> Majority:
+    """The class that most training reviews have, positive where both are equally many, and what always answering it gets.
+
+    Args:
+        training, test: Labels <int8>[reviews], 0 or 1; both parts hold reviews.
+    """
+    share = float(np.mean(training == 1))
+    if share >= 0.5:
+        return Majority(label="positive", train_share=share, test_accuracy=float(np.mean(test == 1)))
+    return Majority(label="negative", train_share=1.0 - share, test_accuracy=float(np.mean(test == 0)))
+
+
 def mean_scores(all_scores: list[Scores]) -> Scores:
-    """Each score's mean."""
-    names = list(Scores.model_fields)
+    """Each score's mean, of those that all have."""
+    names = [name for name in Scores.model_fields if all(name in scores.model_fields_set for scores in all_scores)]
     values = {name: [getattr(scores, name) for scores in all_scores] for name in names}
     return Scores.model_validate({name: None if None in each else np.mean(each) for name, each in values.items()})
 
@@ -88,8 +128,9 @@ class ScoresWithIntervals:
 def with_intervals(labels: NDArray[Any], predicted: NDArray[np.float32]) -> ScoresWithIntervals:
     """Scores of probabilities, each with its 95 % interval over the choice of reviews; None where there is none.
 
-    Accuracy by Wilson (1927); area under the ROC curve by DeLong, DeLong and Clarke-Pearson (1988); loss and Brier score,
-    being means, by the normal distribution; F1 none.
+    Accuracy, precision and recall by Wilson (1927); balanced accuracy, the mean of two shares, from their limits (Zou and
+    Donner 2008); area under the ROC curve by DeLong, DeLong and Clarke-Pearson (1988); loss and Brier score, being means, by
+    the normal distribution; F1 and average precision none.
     """
     from scipy.special import logit
 
@@ -98,11 +139,23 @@ def with_intervals(labels: NDArray[Any], predicted: NDArray[np.float32]) -> Scor
         logits = np.clip(logit(predicted.astype(np.float64)), -90.0, 90.0)
     found = score(labels, logits)
     count = len(labels)
-    intervals: dict[str, Interval | None] = {"accuracy": wilson(found.accuracy * count, count), "auc": None, "f1": None}
+    said, is_positive = logits > 0, labels == 1
+    hits, rejected = int(np.sum(said & is_positive)), int(np.sum(~said & ~is_positive))
+    intervals: dict[str, Interval | None] = dict.fromkeys(Scores.model_fields)
+    for name, right, of in (
+        ("accuracy", hits + rejected, count),
+        ("precision", hits, int(said.sum())),
+        ("recall", hits, int(is_positive.sum())),
+    ):
+        intervals[name] = wilson(right, of) if of else None
+    if found.balanced_accuracy is not None:
+        positives = int(is_positive.sum())
+        intervals["balanced_accuracy"] = mean_of_shares((hits, positives), (rejected, count - positives))
     by_review = np.logaddexp(0.0, -(2.0 * labels - 1.0) * logits)
     for name, mean, values in (("loss", found.loss, by_review), ("brier", found.brier, (predicted - labels) ** 2)):
         half = 1.96 * float(np.std(values, ddof=1)) / count**0.5 if count > 1 else None
-        intervals[name] = (max(0.0, mean - half), mean + half) if half is not None else None
+        most = 1.0 if name == "brier" else np.inf
+        intervals[name] = (max(0.0, mean - half), min(most, mean + half)) if half is not None else None
     if found.auc is not None and min(np.bincount(labels, minlength=2)) > 1:
         half = 1.96 * delong(labels, predicted)
         intervals["auc"] = (max(0.0, found.auc - half), min(1.0, found.auc + half))

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from job.analysis.comparison import Answers, compare, verdict
+from job.analysis.intervals import wilson
 from job.analysis.scores import ScoresWithIntervals, is_right, with_intervals
 from job.commands import predict
 from job.config import DataSource
@@ -15,7 +17,8 @@ from job.data.corpus import Corpus
 from job.data.tokens import FIRST_WORD_ID
 from job.network.predictor import Predictor
 from job.output.finished import VerifiedRun
-from job.presets import UNKNOWN, Architecture
+from job.presets import UNKNOWN, ModelName
+from job.records.base import Interval
 from job.records.comparison import Comparison
 
 _BLOCK = 4096
@@ -31,6 +34,15 @@ class ModelScores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MajorityAccuracy:
+    """What always answering the class of most of the run's training reviews gets here."""
+
+    label: Literal["negative", "positive"]
+    accuracy: float
+    ci95: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """What was found."""
 
@@ -40,8 +52,11 @@ class Evaluation:
     reviews: int
     trained_on: int
     """How many of them, word for word, the run was trained on or validated with."""
-    models: dict[Architecture, ModelScores]
+    models: dict[ModelName, ModelScores]
+    majority: MajorityAccuracy | None
+    """None where the run does not tell."""
     comparison: Comparison | None
+    """Of the two networks."""
     verdict: str | None
     """Of the comparison, in words."""
 
@@ -57,13 +72,14 @@ def evaluate(folder: Path, source: DataSource) -> Evaluation:
     indices = corpus.part("test") if part == "test" else np.arange(len(corpus.labels))
     run = VerifiedRun.verify(folder)
     labels, seen = corpus.labels[indices], np.isin(corpus.hashes[indices], run.training_hashes())
-    models: dict[Architecture, ModelScores] = {}
+    models: dict[ModelName, ModelScores] = {}
     answers: list[Answers] = []
     for predictor in predict.load_all(run):
         predicted = _predict(predictor, corpus, indices)
         new = with_intervals(labels[~seen], predicted[~seen]) if seen.any() and not seen.all() else None
-        models[predictor.architecture] = ModelScores(all=with_intervals(labels, predicted), not_trained_on=new)
-        answers.append(Answers(f"the {predictor.architecture.title}", is_right(labels, predicted)[None]))
+        models[predictor.name] = ModelScores(all=with_intervals(labels, predicted), not_trained_on=new)
+        if predictor.name is not ModelName.baseline:
+            answers.append(Answers(f"the {predictor.name.title}", is_right(labels, predicted)[None]))
     compared, said = None, None
     if len(answers) == 2 and len(labels) > 1:
         other, one = answers
@@ -75,9 +91,18 @@ def evaluate(folder: Path, source: DataSource) -> Evaluation:
         reviews=len(indices),
         trained_on=int(seen.sum()),
         models=models,
+        majority=_majority(run, labels),
         comparison=compared,
         verdict=said,
     )
+
+
+def _majority(run: VerifiedRun, labels: NDArray[np.int8]) -> MajorityAccuracy | None:
+    said = run.metrics.data.majority
+    if said is None:
+        return None
+    right = int(np.sum(labels == (said.label == "positive")))
+    return MajorityAccuracy(label=said.label, accuracy=right / len(labels), ci95=wilson(right, len(labels)))
 
 
 def _predict(predictor: Predictor, corpus: Corpus, indices: NDArray[np.int64]) -> NDArray[np.float32]:

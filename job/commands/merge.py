@@ -14,6 +14,7 @@ from job.output import finished
 from job.output.finished import FinishedRun
 from job.output.folder import DEPENDENCY, EVENTS, WORD_INDEX, Content, Output
 from job.output.results import Trials
+from job.presets import ModelName
 from job.records.metrics import Metrics
 from job.records.run import PlannedTrial, RunRecord, ShardRecord
 from job.report import examples, page
@@ -178,15 +179,20 @@ def _record(output: Output, shards: list[FinishedRun], trials: Trials) -> RunRec
 
 
 def _models(shards: list[FinishedRun], trials: Trials) -> dict[str, Content]:
-    """The best seeds' models, from the shards that trained them."""
+    """The best seeds' models, from the shards that trained them, and the baseline."""
     files: dict[str, Content] = {}
     for name in trials.architectures:
         best = trials.best(name)
         assert best is not None
         source = next(shard for shard in shards if shard.trials.holds(name, best.record.seed))
-        for each in (f"{name}/{finished.MODEL}", f"{name}/{finished.SAVED_MODEL}"):
-            files[each] = partial(_copy, [source.folder / each])
-    return files
+        files |= _model(source, ModelName(name))
+    # That of every shard is the same.
+    return files | (_model(shards[0], ModelName.baseline) if ModelName.baseline in shards[0].models() else {})
+
+
+def _model(shard: FinishedRun, name: ModelName) -> dict[str, Content]:
+    files = (f"{name}/{finished.model_file(name)}", f"{name}/{finished.SAVED_MODEL}")
+    return {file: partial(_copy, [shard.folder / file]) for file in files}
 
 
 def _copy(sources: list[Path], path: Path) -> None:

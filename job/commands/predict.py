@@ -1,21 +1,27 @@
 """Judges texts by a finished run's model: lines in, an answer for each in order."""
 
 import codecs
+import logging
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Literal
 
+from job.analysis.comparison import SIGNIFICANT
 from job.config import DeviceChoice
 from job.errors import InputOutputError, MissingInputError
 from job.machine import device
 from job.network import kernel
-from job.network.predictor import Predictor
-from job.output.finished import MODEL, VerifiedRun
-from job.presets import Architecture
+from job.network.predictor import LinearPredictor, NetworkPredictor, Predictor, known_words
+from job.output.finished import VerifiedRun, model_file
+from job.output.results import LinearWeights
+from job.presets import Architecture, ModelName
+from job.records.comparison import Comparison
+from job.records.metrics import Metrics
 from job.records.trials import ArchitectureRecord
 
+log = logging.getLogger(__name__)
 # Texts that are read together, so that those of similar length can share a batch.
 _CHUNK = 2048
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -27,38 +33,69 @@ class Answer:
 
     index: int
     """The text's place, from 0."""
-    architecture: Architecture
+    architecture: ModelName
     """Whose model judged."""
     probability: float
     """Of being positive."""
     label: Literal["negative", "positive"]
+    known_words: int
+    """How many of the words that were read the model knows; where it is none, the probability says nothing."""
 
 
-def load(run: VerifiedRun, asked: Architecture | None) -> Predictor:
-    """The model of a run: the best seed's of an architecture, by default the one that is better on validation data.
+def load(run: VerifiedRun, asked: ModelName | None) -> Predictor:
+    """A model of a run, of a network the best seed's; by default the one of `best_model`.
 
     Raises:
-        MissingInputError: The run has none, or none of this architecture.
+        MissingInputError: The run has none, or not this one.
     """
-    names = _trained(run)
+    names = _there(run)
     if asked is not None and asked not in names:
-        raise MissingInputError(f"{run.folder}: has no trained model of {asked}; it has {' and '.join(names)}")
-    return _load(run, asked or min(names, key=lambda name: _validation_loss(run.metrics.architectures[name])))
+        why = ""
+        if asked is ModelName.baseline:
+            why = ", as it is of the preset dependency or of a version that kept none"
+        raise MissingInputError(f"{run.folder}: has no trained model of {asked}{why}; it has {' and '.join(names)}")
+    chosen = asked or best_model(run.metrics, names)
+    if asked is None and chosen is ModelName.baseline:
+        log.info(
+            "the baseline judges, as it was right on significantly more test reviews than each network; --architecture names another model"
+        )
+    return _load(run, chosen)
 
 
 def load_all(run: VerifiedRun) -> list[Predictor]:
-    """The models of all architectures of a run; raises what `load` does."""
-    return [_load(run, name) for name in _trained(run)]
+    """All models of a run; raises what `load` does."""
+    return [_load(run, name) for name in _there(run)]
 
 
-def _trained(run: VerifiedRun) -> list[Architecture]:
-    names = [name for name in Architecture if (run.folder / name / MODEL).exists()]
+def best_model(metrics: Metrics, names: Sequence[ModelName]) -> ModelName:
+    """The baseline where it is significantly more accurate than each network, else the network that is better on validation data.
+
+    Args:
+        names: Those to choose from.
+    """
+    networks = [Architecture(name) for name in names if name is not ModelName.baseline]
+    compared = metrics.baseline.comparisons
+    if ModelName.baseline in names and all(name in compared and _is_worse(compared[name]) for name in networks):
+        return ModelName.baseline
+    return ModelName(min(networks, key=lambda name: _validation_loss(metrics.architectures[name])))
+
+
+def _is_worse(found: Comparison) -> bool:
+    return found.difference < 0 and found.p_value is not None and found.p_value < SIGNIFICANT
+
+
+def _there(run: VerifiedRun) -> list[ModelName]:
+    names = run.models()
     if not names:
         raise MissingInputError(f"{run.folder}: has no trained model, as every training of this shard diverged")
     return names
 
 
-def _load(run: VerifiedRun, architecture: Architecture) -> Predictor:
+def _load(run: VerifiedRun, name: ModelName) -> Predictor:
+    path = run.folder / name / model_file(name)
+    if name is ModelName.baseline:
+        return LinearPredictor(LinearWeights.of_safetensors(path.read_bytes()), run.words())
+    architecture = Architecture(name)
     values = run.record.identity.hyperparameters[architecture]
     # A model is small and a text short: a GPU would cost more to start than it saves.
     chosen = kernel.choose(device.select(DeviceChoice.cpu, False), architecture, values)
@@ -66,29 +103,33 @@ def _load(run: VerifiedRun, architecture: Architecture) -> Predictor:
     from job.network import build
     from job.network.forward import Forward
 
-    network = build.load(run.folder / architecture / MODEL)
-    return Predictor(architecture, Forward(network, values, chosen), run.words())
+    return NetworkPredictor(architecture, Forward(build.load(path), values, chosen), run.words())
 
 
 def _validation_loss(trained: ArchitectureRecord) -> float:
-    record = next(run for run in trained.runs if run.seed == trained.best_seed)
-    return record.validation.loss if record.validation else 0.0
+    return next(run for run in trained.runs if run.seed == trained.best_seed).selection_loss
 
 
 def predict(predictor: Predictor, texts: Iterable[list[str]]) -> Iterator[list[Answer]]:
-    """Judges each text, in order.
+    """Judges each text, in order; in the end warns of those that hold no word that the model knows.
 
     Args:
         texts: In pieces, each of which is answered before the next one is asked for.
     """
-    index = 0
+    index = unknown = 0
     for piece in texts:
-        probabilities = predictor.probabilities(piece).tolist()
+        tokens = predictor.encode(piece)
+        known = list(map(known_words, tokens))
+        probabilities = predictor.of_tokens(tokens).tolist()
         yield [
-            Answer(place, predictor.architecture, probability, "positive" if probability > 0.5 else "negative")
-            for place, probability in enumerate(probabilities, index)
+            Answer(place, predictor.name, probability, "positive" if probability > 0.5 else "negative", count)
+            for place, (probability, count) in enumerate(zip(probabilities, known, strict=True), index)
         ]
         index += len(piece)
+        unknown += known.count(0)
+    if unknown:
+        hold, their = ("holds", "its probability says") if unknown == 1 else ("hold", "their probabilities say")
+        log.warning(f"{unknown:,} of {index:,} texts {hold} no word that the model knows, so {their} nothing")
 
 
 def pieces(stream: IO[bytes], name: str) -> Iterator[list[str]]:

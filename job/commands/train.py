@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import job
+from job.analysis import scores
 from job.config import Configuration, fingerprint
 from job.data import corpus as corpora
 from job.data import findings
@@ -17,13 +18,13 @@ from job.files import checksum
 from job.machine import device as devices
 from job.machine import environment, provenance
 from job.network import kernel
-from job.network.predictor import Predictor
+from job.network.predictor import LinearPredictor, NetworkPredictor, Predictor
 from job.output import finished
 from job.output.finished import FinishedRun, VerifiedRun
 from job.output.folder import DEPENDENCY, EVENTS, WORD_INDEX, Content, Output, to_npy
 from job.output.predictions import TestReviews
 from job.output.results import BaselineResult, Trials
-from job.presets import Architecture, PresetName
+from job.presets import Architecture, ClassWeight, ModelName, PresetName
 from job.records.base import to_json
 from job.records.metrics import DataRecord, DeviceRecord, Metrics
 from job.records.run import Look, RunRecord
@@ -101,13 +102,16 @@ class _Job:
 
     def _say_what_was_read(self) -> None:
         """What `data inspect` tells, before hours are spent on data that nobody meant so."""
-        reading = self._corpus.reading
-        if not self._corpus.is_generated:
-            log.info(f"data: {findings.describe(reading)}")
-        for text in reading.notices:
+        corpus = self._corpus
+        if not corpus.is_generated:
+            log.info(f"data: {findings.describe(corpus.reading)}")
+        for text in corpus.reading.notices:
             log.info(f"data: {text}")
-        for text in findings.faults(self._corpus):
-            log.warning(f"data: {text}")
+        values = self._configuration.hyperparameters.values()
+        is_weighted = all(each.class_weight is ClassWeight.balanced for each in values)
+        for text in findings.faults(corpus):
+            advice = "" if is_weighted or text != findings.imbalance(corpus) else ", and consider --class-weight balanced"
+            log.warning(text + advice)
 
     def _select_device(self) -> DeviceRecord:
         configuration = self._configuration
@@ -181,11 +185,12 @@ class _Job:
             left_out_reviews=corpus.reading.rows - used,
             reading=corpus.reading.but(left_out=corpus.reading.left_out | beyond),
             faults=findings.faults(corpus),
+            majority=scores.majority(train.labels, test.labels),
         )
         known = TestReviews(labels=test.labels, rows=corpus.rows[test.indices], ids=self._ids(test))
         chosen = examples.choose(test.labels, self._trials, test.text, corpus.lengths[test.indices])
         run = FinishedRun.of_results(self._output.folder, self._record, data, self._trials, baseline, known, chosen)
-        predictors, models = self._models()
+        predictors, models = self._models(baseline)
         files = models | self._files(run)
         self._output.publish(run, files, before, partial(self._verify, predictors))
         return run.metrics
@@ -197,29 +202,38 @@ class _Job:
         place = {index: number for number, index in enumerate(self._corpus.part("test").tolist())}
         return [ids[place[index]] for index in test.indices.tolist()]
 
-    def _models(self) -> tuple[list[Predictor], dict[str, Content]]:
-        """The best seeds' networks; without weights here, they are those that the finished run left."""
+    def _models(self, baseline: BaselineResult) -> tuple[list[Predictor], dict[str, Content]]:
+        """The best seeds' networks, and the baseline; without weights here, they are those that the finished run left."""
         predictors: list[Predictor] = []
         files: dict[str, Content] = {}
+        words = self._corpus.words
         for name in self._trials.architectures:
             best = self._trials.best(name)
             if best is not None and best.weights is not None:
-                predictors.append(self._predictor(name, best.record.seed, best.weights))
                 from job.network import export
 
-                forward = predictors[-1].forward
-                files[f"{name}/{finished.MODEL}"] = forward.network.save
-                files[f"{name}/{finished.SAVED_MODEL}"] = partial(export.save, forward, self._corpus.words)
+                network = self._predictor(name, best.record.seed, best.weights)
+                predictors.append(network)
+                files[f"{name}/{finished.model_file(name)}"] = network.forward.network.save
+                files[f"{name}/{finished.SAVED_MODEL}"] = partial(export.save, network.forward, words)
+        if baseline.weights is not None:
+            from job.network import export
+
+            linear = ModelName.baseline
+            predictors.append(LinearPredictor(baseline.weights, words))
+            files[f"{linear}/{finished.model_file(linear)}"] = baseline.weights.to_safetensors()
+            files[f"{linear}/{finished.SAVED_MODEL}"] = partial(export.save_linear, baseline.weights, words)
         return predictors, files
 
-    def _predictor(self, name: Architecture, seed: int, weights: list[np.ndarray]) -> Predictor:
+    def _predictor(self, name: Architecture, seed: int, weights: list[np.ndarray]) -> NetworkPredictor:
         from job.network.build import build_for
         from job.network.forward import Forward
 
         values = self._configuration.hyperparameters[name]
         network = build_for(name, values, seed, split(self._corpus, values).train)
         network.set_weights(weights)
-        return Predictor(name, Forward(network, values, kernel.choose(self._record.device, name, values)), self._corpus.words)
+        forward = Forward(network, values, kernel.choose(self._record.device, name, values))
+        return NetworkPredictor(name, forward, self._corpus.words)
 
     def _files(self, run: FinishedRun) -> dict[str, Content]:
         hashes = np.sort(np.concatenate([part.hashes for part in self._parts[:2]]))
@@ -247,7 +261,7 @@ class _Job:
         # Not of the test part, which is for scores only.
         asked = validation if len(validation) else train
         texts = [*(asked.text(place) for place in range(min(_VERIFIED, len(asked)))), *_ODD_TEXTS]
-        folders = [self._output.folder / each.architecture / finished.SAVED_MODEL for each in predictors]
+        folders = [self._output.folder / each.name / finished.SAVED_MODEL for each in predictors]
         difference = export.verify(folders, texts, [each.probabilities(texts) for each in predictors])
         log.info(f"exported models loaded in a fresh process: {difference:.1e} from the trained ones at most")
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from job.analysis import scores
 from job.data.corpus import Corpus
 from job.data.parts import TEST, TRAIN, VALIDATION
 from job.presets import UNKNOWN
@@ -13,6 +14,8 @@ from job.records.data import LabelRecord, Reading
 _PARTS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 
 _SHOWN = 5
+# The share of the training reviews below which a class is rare enough to tell of.
+_RARE = 0.2
 
 
 def unknown_share(corpus: Corpus, name: str) -> float:
@@ -68,9 +71,22 @@ def _faults(corpus: Corpus) -> Iterator[str]:
     contradictions = len(np.intersect1d(corpus.hashes[corpus.labels == 1], corpus.hashes[corpus.labels == 0]))
     if contradictions:
         yield f"{contradictions} texts occur with both labels"
-    share = float(np.mean(corpus.labels[corpus.part("train")] == 1))
-    if not 0.2 <= share <= 0.8:
-        yield f"{share:.0%} of the training texts are positive: accuracy says little, look at AUC and F1"
+    rare = imbalance(corpus)
+    if rare is not None:
+        yield rare
+
+
+def imbalance(corpus: Corpus) -> str | None:
+    """Where one class is rare, accuracy is high for whoever never names it; None where that is no trouble."""
+    most = scores.majority(corpus.labels[corpus.part("train")], corpus.labels[corpus.part("test")])
+    rare = 1.0 - most.train_share
+    if rare >= _RARE:
+        return None
+    other = "negative" if most.label == "positive" else "positive"
+    return (
+        f"{100 * rare:.2g} % of the training texts are {other}: accuracy says little here (always answering {most.label} gets "
+        f"{most.train_share:.3g}); look at balanced accuracy and average precision"
+    )
 
 
 def _near_copies(corpus: Corpus) -> Iterator[str]:

@@ -47,11 +47,20 @@ def presence(reviews: Reviews, pairs: NDArray[np.int64]) -> Any:
     Args:
         pairs: <int64>[bigrams], sorted, as in `frequent_bigrams`.
     """
+    return occurrences(*_flat(reviews), len(reviews), pairs, reviews.vocabulary_size)
+
+
+def occurrences(tokens: NDArray[np.int64], owners: NDArray[np.int64], reviews: int, pairs: NDArray[np.int64], size: int) -> Any:
+    """The same of reviews that belong to no corpus.
+
+    Args:
+        tokens: Of all reviews, one after the other, <int64>[tokens].
+        owners: The place of the review that each belongs to, <int64>[tokens], from 0 to before `reviews`.
+        size: The vocabulary's.
+    """
     from scipy.sparse import csr_matrix
 
-    size = reviews.vocabulary_size
     features = size + len(pairs)
-    tokens, owners = _flat(reviews)
     is_word = tokens >= FIRST_WORD_ID
     rows, keys = _bigrams(tokens, owners, size)
     places = np.searchsorted(pairs, keys)
@@ -60,8 +69,8 @@ def presence(reviews: Reviews, pairs: NDArray[np.int64]) -> Any:
     cells = [owners[is_word] * features + tokens[is_word], rows[known] * features + size + places[known]]
     sorted_cells = np.sort(np.concatenate(cells))
     rows, columns = np.divmod(sorted_cells[np.diff(sorted_cells, prepend=-1) > 0], features)
-    ends = np.searchsorted(rows, np.arange(len(reviews) + 1))
-    return csr_matrix((np.ones(len(columns), np.float32), columns.astype(np.int32), ends), (len(reviews), features))
+    ends = np.searchsorted(rows, np.arange(reviews + 1))
+    return csr_matrix((np.ones(len(columns), np.float32), columns.astype(np.int32), ends), (reviews, features))
 
 
 def log_count_ratios(reviews: Reviews, pairs: NDArray[np.int64]) -> NDArray[np.float32]:

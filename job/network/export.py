@@ -16,6 +16,7 @@ from job.data.tokens import APOSTROPHES, FIRST_WORD_ID, SEPARATORS
 from job.errors import JobError
 from job.network.build import as_input
 from job.network.forward import Forward
+from job.output.results import LinearWeights
 from job.presets import PAD, START, UNKNOWN, Hyperparameters
 
 _TOLERANCE = 1e-5
@@ -35,8 +36,37 @@ print(json.dumps(answers))
 """
 
 
+class _Tokenizer(tf.Module):
+    """That of job/data/tokens.py, in TensorFlow's own operations.
+
+    Args:
+        words: The vocabulary by rank.
+    """
+
+    def __init__(self, words: list[str], vocabulary_size: int) -> None:
+        super().__init__()
+        known = words[: vocabulary_size - FIRST_WORD_ID]
+        ids = tf.range(FIRST_WORD_ID, FIRST_WORD_ID + len(known))
+        entries = tf.lookup.KeyValueTensorInitializer(tf.constant(known, tf.string), ids)
+        self._ids = tf.lookup.StaticHashTable(entries, UNKNOWN)
+
+    def ids(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """Token ids <int32>[batch, words], without a start token, of <string>[batch]."""
+        # Without an encoding, TensorFlow lowers ASCII letters and no others: as Keras's IMDB data are made.
+        plain = tf.strings.regex_replace(tf.strings.lower(text), _any_of(APOSTROPHES), "'")
+        spaced = tf.strings.regex_replace(plain, _any_of(SEPARATORS), " ")
+        words = tf.strings.split(spaced, sep=" ")
+        words = tf.ragged.boolean_mask(words, words != "")
+        return words.with_flat_values(self._ids.lookup(words.flat_values))
+
+
+def _any_of(characters: str) -> str:
+    """A regular expression (RE2's) for one of these."""
+    return "[" + "".join(f"\\x{{{ord(character):x}}}" for character in characters) + "]"
+
+
 class TextModel(tf.Module):
-    """A network behind the tokenizer of job/data/tokens.py, in TensorFlow's own operations.
+    """A network behind the tokenizer.
 
     Args:
         words: The vocabulary by rank.
@@ -45,10 +75,7 @@ class TextModel(tf.Module):
     def __init__(self, network: keras.Model, values: Hyperparameters, words: list[str]) -> None:
         super().__init__()
         self._network, self._values = network, values
-        known = words[: values.vocabulary_size - FIRST_WORD_ID]
-        ids = tf.range(FIRST_WORD_ID, FIRST_WORD_ID + len(known))
-        entries = tf.lookup.KeyValueTensorInitializer(tf.constant(known, tf.string), ids)
-        self._ids = tf.lookup.StaticHashTable(entries, UNKNOWN)
+        self._tokenizer = _Tokenizer(words, values.vocabulary_size)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def serve(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -59,12 +86,7 @@ class TextModel(tf.Module):
     def encode(self, text: tf.Tensor) -> tf.Tensor:
         """Token ids <int32>[batch, length] of <string>[batch], padded at the end."""
         values = self._values
-        # Without an encoding, TensorFlow lowers ASCII letters and no others: as Keras's IMDB data are made.
-        plain = tf.strings.regex_replace(tf.strings.lower(text), _any_of(APOSTROPHES), "'")
-        spaced = tf.strings.regex_replace(plain, _any_of(SEPARATORS), " ")
-        words = tf.strings.split(spaced, sep=" ")
-        words = tf.ragged.boolean_mask(words, words != "")
-        ids = words.with_flat_values(self._ids.lookup(words.flat_values))
+        ids = self._tokenizer.ids(text)
         ids = tf.concat([tf.fill([ids.nrows(), 1], START), ids], axis=1)
         # A review's last tokens are read.
         ids = ids[:, -values.max_tokens :]
@@ -72,9 +94,51 @@ class TextModel(tf.Module):
         return ids.to_tensor(PAD, shape=[None, length])
 
 
-def _any_of(characters: str) -> str:
-    """A regular expression (RE2's) for one of these."""
-    return "[" + "".join(f"\\x{{{ord(character):x}}}" for character in characters) + "]"
+class LinearTextModel(tf.Module):
+    """The baseline behind the tokenizer: `ngrams.occurrences` and its weights.
+
+    Args:
+        words: The vocabulary by rank.
+    """
+
+    def __init__(self, weights: LinearWeights, words: list[str]) -> None:
+        super().__init__()
+        self._size = int(weights.vocabulary_size[0])
+        self._tokenizer = _Tokenizer(words, self._size)
+        # An id or a pair that has no weight finds the zero behind the last one.
+        self._words = tf.Variable(np.append(weights.words, np.float32(0)), trainable=False)
+        self._pairs = tf.Variable(np.append(weights.bigrams, np.iinfo(np.int64).max), trainable=False)
+        self._pair_weights = tf.Variable(np.append(weights.bigram_weights, np.float32(0)), trainable=False)
+        self._bias = float(weights.bias[0])
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
+    def serve(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """From <string>[batch], UTF-8, to `probability` <float32>[batch] of being positive."""
+        tokens = self._tokenizer.ids(text)
+        ids, owners = tf.cast(tokens.flat_values, tf.int64), tokens.value_rowids()
+        is_word = ids >= FIRST_WORD_ID
+        together = is_word[:-1] & is_word[1:] & (owners[:-1] == owners[1:])
+        pairs = tf.boolean_mask(ids[:-1] * self._size + ids[1:], together)
+        places = tf.searchsorted(self._pairs, pairs, out_type=tf.int64)
+        known = tf.gather(self._pairs, places) == pairs
+        last = tf.size(self._pair_weights, tf.int64) - 1
+        of_words = _presence_sums(
+            tf.minimum(tf.where(is_word, ids, tf.size(self._words, tf.int64)), tf.size(self._words, tf.int64) - 1),
+            owners,
+            self._words,
+            tokens.nrows(),
+        )
+        of_pairs = _presence_sums(
+            tf.where(known, places, last), tf.boolean_mask(owners[1:], together), self._pair_weights, tokens.nrows()
+        )
+        return {"probability": tf.sigmoid(of_words + of_pairs + self._bias)}
+
+
+def _presence_sums(features: tf.Tensor, owners: tf.Tensor, weights: tf.Variable, reviews: tf.Tensor) -> tf.Tensor:
+    """For each review the sum of the weights of the features that it has, each counted once: <float32>[reviews]."""
+    count = tf.size(weights, tf.int64)
+    cells, _ = tf.unique(owners * count + features)
+    return tf.math.unsorted_segment_sum(tf.gather(weights, cells % count), cells // count, reviews)
 
 
 def save(forward: Forward, words: list[str], folder: Path) -> None:
@@ -83,7 +147,15 @@ def save(forward: Forward, words: list[str], folder: Path) -> None:
     Args:
         words: The vocabulary by rank.
     """
-    model = TextModel(forward.network, forward.values, words)
+    _save(TextModel(forward.network, forward.values, words), folder)
+
+
+def save_linear(weights: LinearWeights, words: list[str], folder: Path) -> None:
+    """The same of the baseline."""
+    _save(LinearTextModel(weights, words), folder)
+
+
+def _save(model: TextModel | LinearTextModel, folder: Path) -> None:
     tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
 
 

@@ -16,8 +16,8 @@ from job.files import checksum
 from job.output import predictions
 from job.output.metrics import compile_metrics
 from job.output.predictions import TestReviews
-from job.output.results import BASELINE, BaselineResult, TrialResult, Trials
-from job.presets import Architecture
+from job.output.results import BaselineResult, TrialResult, Trials
+from job.presets import Architecture, ModelName
 from job.records.history import HistoryRow
 from job.records.metrics import DataRecord, Metrics
 from job.records.run import Examples, Identity, RunRecord
@@ -26,8 +26,14 @@ from job.records.trials import BaselineRecord
 METRICS, RECORD = "metrics.json", "run.json"
 PREDICTIONS, EXAMPLES, REPORT = "predictions.csv", "examples.json", "report.html"
 VOCABULARY, TRAINING_HASHES = "vocabulary.json", "training_hashes.npy"
-HISTORY, MODEL, SAVED_MODEL = "history.csv", "model.keras", "saved_model"
+HISTORY, SAVED_MODEL = "history.csv", "saved_model"
+_NETWORK, _LINEAR = "model.keras", "model.safetensors"
 _Kind = TypeVar("_Kind", Metrics, RunRecord)
+
+
+def model_file(name: ModelName | Architecture) -> str:
+    """What the file of a model is called, in the folder of its name."""
+    return _LINEAR if name == ModelName.baseline else _NETWORK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +80,10 @@ class VerifiedRun:
         """Whether all of these architectures and seeds were trained."""
         seeds = {name: {run.seed for run in entry.runs} for name, entry in self.metrics.architectures.items()}
         return all(seed in seeds.get(name, set()) for name, seed in trials)
+
+    def models(self) -> list[ModelName]:
+        """Those that can be asked: of networks that did not diverge, and the linear one where it was kept."""
+        return [name for name in ModelName if (self.folder / name / model_file(name)).exists()]
 
     def words(self) -> list[str]:
         """The vocabulary by rank."""
@@ -137,7 +147,7 @@ class FinishedRun(VerifiedRun):
             record=run.record,
             metrics=metrics,
             trials=trials,
-            baseline=BaselineResult(baseline, probabilities[BASELINE, 0]),
+            baseline=BaselineResult(baseline, probabilities[ModelName.baseline, 0]),
             test=predictions.read_test(folder / PREDICTIONS),
             examples=Examples.parse((folder / EXAMPLES).read_bytes()),
         )

@@ -22,8 +22,8 @@ from job.files.lock import WriterLock
 from job.output import checkpoints, finished, predictions
 from job.output.checkpoints import Checkpoints
 from job.output.finished import FinishedRun, VerifiedRun
-from job.output.results import BASELINE, BaselineResult, TrialResult
-from job.presets import Architecture
+from job.output.results import BaselineResult, TrialResult
+from job.presets import Architecture, ModelName
 from job.records.history import HistoryRow
 from job.records.run import RunRecord
 
@@ -34,6 +34,7 @@ Content = bytes | Iterable[bytes] | Saver
 
 WORD_INDEX, DEPENDENCY, EVENTS = "word_index.json", "dependency.svg", "tensorboard"
 _OTHERS = (finished.EXAMPLES, finished.REPORT, finished.VOCABULARY, finished.TRAINING_HASHES, WORD_INDEX, DEPENDENCY)
+_BASELINE_RESULT = f"{ModelName.baseline}-0-result"
 _FILES = (finished.METRICS, finished.RECORD, finished.PREDICTIONS, *_OTHERS)
 
 
@@ -120,7 +121,7 @@ class Output:
         with atomic.explained(self.folder):
             for name in _FILES:
                 (self.folder / name).unlink(missing_ok=True)
-            for name in ("rnn", "lstm", EVENTS, "checkpoints"):
+            for name in (*ModelName, EVENTS, "checkpoints"):
                 if (self.folder / name).is_dir():
                     shutil.rmtree(self.folder / name)
 
@@ -139,11 +140,11 @@ class Output:
 
     def save_baseline(self, result: BaselineResult) -> None:
         """Keeps the finished baseline until the whole run is finished."""
-        checkpoints.save(self._checkpoints, f"{BASELINE}-0-result", result.to_snapshot(), self._guard)
+        checkpoints.save(self._checkpoints, _BASELINE_RESULT, result.to_snapshot(), self._guard)
 
     def load_baseline(self) -> BaselineResult | None:
         """What `save_baseline` kept, or None where nothing whole is there."""
-        snapshot = checkpoints.load(self._checkpoints, f"{BASELINE}-0-result")
+        snapshot = checkpoints.load(self._checkpoints, _BASELINE_RESULT)
         return BaselineResult.of_snapshot(snapshot) if snapshot else None
 
     def publish(
@@ -166,10 +167,11 @@ class Output:
             (self.folder / finished.METRICS).unlink(missing_ok=True)
         kept = (before.record.files or {}) if before else {}
         hashes: dict[str, str] = {}
-        for name in run.trials.architectures:
-            models = (f"{name}/{finished.MODEL}", f"{name}/{finished.SAVED_MODEL}/")
+        for name in ModelName:
+            models = (f"{name}/{finished.model_file(name)}", f"{name}/{finished.SAVED_MODEL}/")
             hashes |= {file: value for file, value in kept.items() if file.startswith(models)}
-            hashes |= self._add(f"{name}/{finished.HISTORY}", _history(run, name))
+        for architecture in run.trials.architectures:
+            hashes |= self._add(f"{architecture}/{finished.HISTORY}", _history(run, architecture))
         for file, content in files.items():
             hashes = {other: value for other, value in hashes.items() if not other.startswith(f"{file}/")}
             hashes |= self._add(file, content)
@@ -214,6 +216,7 @@ class Output:
         self._guard()
         try:
             with atomic.explained(path):
+                path.parent.mkdir(exist_ok=True)
                 unfinished.mkdir()
                 saver(staging)
             atomic.commit(staging, path, self._guard)
@@ -237,4 +240,4 @@ def to_csv(rows: list[HistoryRow]) -> bytes:
 
 def _predictions(run: FinishedRun) -> Iterator[bytes]:
     trials = ((str(name), result.record.seed, result.probabilities) for name, result in run.trials)
-    return predictions.lines(run.test, itertools.chain(trials, [(BASELINE, 0, run.baseline.probabilities)]))
+    return predictions.lines(run.test, itertools.chain(trials, [(ModelName.baseline, 0, run.baseline.probabilities)]))

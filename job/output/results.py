@@ -1,8 +1,8 @@
 """What trainings leave: the result of each trial, and of the baseline."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,6 @@ from job.presets import Architecture
 from job.records.history import HistoryRow
 from job.records.trials import BaselineRecord, GradientNorm, TrialRecord
 
-BASELINE = "baseline"
-"""Stands for an architecture where the baseline's predictions are kept."""
 _HISTORY = TypeAdapter(list[HistoryRow])
 _NORMS = TypeAdapter(list[GradientNorm] | None)
 
@@ -57,21 +55,59 @@ class TrialResult:
 
 
 @dataclass(frozen=True)
+class LinearWeights:
+    """A linear model on the presence of words and bigrams: what each of them adds to the logit of being positive."""
+
+    bias: NDArray[np.float32]
+    """<float32>[1]"""
+    words: NDArray[np.float32]
+    """<float32>[token ids]; of ids from its end on nothing is added."""
+    bigrams: NDArray[np.int64]
+    """<int64>[bigrams], sorted: `first * vocabulary_size + second` of the token ids."""
+    bigram_weights: NDArray[np.float32]
+    """<float32>[bigrams]"""
+    vocabulary_size: NDArray[np.int64]
+    """<int64>[1]: token ids from here on are read as the unknown token."""
+
+    def to_safetensors(self) -> bytes:
+        """As a file, under the names of the fields."""
+        from safetensors.numpy import save
+
+        return bytes(save(self.arrays()))
+
+    @classmethod
+    def of_safetensors(cls, content: bytes) -> Self:
+        """What `to_safetensors` made."""
+        from safetensors.numpy import load
+
+        return cls(**load(content))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """By field."""
+        return {each.name: np.ascontiguousarray(getattr(self, each.name)) for each in fields(self)}
+
+
+@dataclass(frozen=True)
 class BaselineResult:
     """What the training of the baseline leaves."""
 
     record: BaselineRecord
     probabilities: NDArray[np.float32]
     """<float32>[test reviews]"""
+    weights: LinearWeights | None = None
+    """None where the model is in the output already, or where there are several, for as many distances."""
 
     def to_snapshot(self) -> Snapshot:
         """As it is kept until the whole run is finished."""
-        return Snapshot({"record": self.record.to_values()}, {"probabilities": self.probabilities})
+        arrays = {"probabilities": self.probabilities} | (self.weights.arrays() if self.weights else {})
+        return Snapshot({"record": self.record.to_values()}, arrays)
 
     @classmethod
     def of_snapshot(cls, snapshot: Snapshot) -> "BaselineResult":
         """What `to_snapshot` made a snapshot of."""
-        return cls(BaselineRecord.model_validate(snapshot.values["record"]), snapshot.arrays["probabilities"])
+        record, arrays = BaselineRecord.model_validate(snapshot.values["record"]), dict(snapshot.arrays)
+        probabilities = arrays.pop("probabilities")
+        return cls(record, probabilities, LinearWeights(**arrays) if arrays else None)
 
 
 class Trials:
@@ -112,7 +148,7 @@ class Trials:
     def best(self, architecture: Architecture) -> TrialResult | None:
         """The seed with the best validation loss; the first where there is no validation; None where all diverged."""
         finished = [result for result in self.of(architecture) if result.record.status == "finished"]
-        return min(finished, key=_validation_loss, default=None)
+        return min(finished, key=lambda result: result.record.selection_loss, default=None)
 
     def predictions(self) -> Predictions:
         """The test reviews' probabilities by architecture and seed, of the trials that did not diverge."""
@@ -130,7 +166,3 @@ class Trials:
             raise DivergedError(
                 f"every run of {' and '.join(lost)} diverged ({first.record.diverged}); lower --learning-rate and pass --fresh"
             )
-
-
-def _validation_loss(result: TrialResult) -> float:
-    return result.record.validation.loss if result.record.validation else 0.0

@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """One epoch. Training figures are means over the epoch's steps, as Keras's progress bar shows them."""
+    """One epoch. Training figures are means over the epoch's steps, as Keras's progress bar shows them; losses are weighted by class where the training is."""
 
     epoch: int
     """From 1."""

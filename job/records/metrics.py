@@ -8,7 +8,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 import job
 from job.presets import Architecture, PresetName
-from job.records.base import Count, Record, to_json
+from job.records.base import Count, Record, Share, to_json
 from job.records.comparison import BaselineEntry, NetworkComparison
 from job.records.data import Reading
 from job.records.memory import Memory
@@ -35,6 +35,16 @@ class DeviceRecord(Record):
     """by architecture, why the GPU's fast kernel was not used"""
 
 
+class Majority(Record):
+    """The class that most training reviews have, positive where both are equally many, and what it says of the test reviews."""
+
+    label: Literal["negative", "positive"]
+    train_share: Share
+    """of the training reviews that have it"""
+    test_accuracy: Share
+    """what always answering it gets on the test reviews"""
+
+
 class DataRecord(Record):
     """What was trained and tested on."""
 
@@ -52,6 +62,8 @@ class DataRecord(Record):
     """what became of every row; null in runs of older versions"""
     faults: list[str] = Field(default_factory=list)
     """what is wrong with the data, a sentence each"""
+    majority: Majority | None = None
+    """missing in runs of before"""
 
 
 class Metrics(Record):

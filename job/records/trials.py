@@ -18,6 +18,13 @@ class Scores(Record):
     f1: Share
     brier: Share
     """mean squared distance of probability and label"""
+    precision: Share | None = None
+    """of the positive class, as recall; like f1 0 where it is undefined. What follows is missing in runs of before"""
+    recall: Share | None = None
+    balanced_accuracy: Share | None = None
+    """the mean of both classes' recall; null of one class"""
+    average_precision: Share | None = None
+    """area under the precision-recall curve, as a sum of steps; null of one class"""
 
 
 class CalibrationBin(Record):
@@ -93,10 +100,19 @@ class TrialRecord(Record):
     """in training steps"""
     tokens_per_second: NotNegative
     """real tokens trained on, without padding"""
+    weighted_validation_loss: NotNegative | None = None
+    """with class weights: the loss that these weight, by which epoch and seed are chosen; missing without"""
     model_distance: Count = 0
     """preset dependency: of which distance the kept model is, the longest one that was learned"""
     trainings: "list[DistanceRecord]" = Field(default_factory=list)
     """preset dependency: each distance's, with and without a remedy; the run's scores are means over the plain ones"""
+
+    @property
+    def selection_loss(self) -> float:
+        """By which the best seed is chosen: the validation loss, class weights included; 0 where there is no validation."""
+        if self.weighted_validation_loss is not None:
+            return self.weighted_validation_loss
+        return self.validation.loss if self.validation else 0.0
 
 
 class DistanceRecord(TrialRecord):

@@ -11,8 +11,7 @@ from job.analysis.memory import describe_limit
 from job.analysis.scores import is_right
 from job.machine import provenance
 from job.output.finished import FinishedRun
-from job.output.results import BASELINE
-from job.presets import Architecture, Hyperparameters
+from job.presets import Architecture, Hyperparameters, ModelName
 from job.records.memory import Memory
 from job.records.trials import ArchitectureRecord, Summary, TrialRecord
 
@@ -30,6 +29,8 @@ class _Row:
     auc: float | None
     loss: float | None
     f1: float | None
+    balanced_accuracy: float | None
+    average_precision: float | None
     brier: float | None
     calibration: float | None
     seconds: float | None
@@ -122,6 +123,8 @@ def _row(name: Architecture, entry: ArchitectureRecord) -> _Row:
         auc=_mean([test.auc for test in tests]),
         loss=_mean([test.loss for test in tests]),
         f1=_mean([test.f1 for test in tests]),
+        balanced_accuracy=_mean([test.balanced_accuracy for test in tests]),
+        average_precision=_mean([test.average_precision for test in tests]),
         brier=_mean([test.brier for test in tests]),
         calibration=_mean([run.calibration.expected_calibration_error for run in finished if run.calibration]),
         seconds=_mean([run.seconds for run in finished]),
@@ -161,7 +164,7 @@ def _figures(run: FinishedRun, best: dict[Architecture, NDArray[np.float32]]) ->
     if best and 0 < run.labels.sum() < len(run.labels):
         aucs = "; ".join(f"{name.title} {trial.test.auc:.4f}" for name, trial in of_best.items() if trial.test)
         curves = {str(name): probabilities for name, probabilities in best.items()}
-        add("roc", "ROC curve", f"Of the best seed by validation loss; area under it: {aucs}.", plots.roc(run.labels, curves | {BASELINE: run.baseline.probabilities}))  # fmt: skip
+        add("roc", "ROC curve", f"Of the best seed by validation loss; area under it: {aucs}.", plots.roc(run.labels, curves | {ModelName.baseline: run.baseline.probabilities}))  # fmt: skip
     if best:
         calibrations = {name: trial.calibration for name, trial in of_best.items() if trial.calibration}
         said = "; ".join(f"{name.title} {each.expected_calibration_error:.3f}" for name, each in calibrations.items())

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from job.analysis.intervals import wilson
 from job.output.results import Trials
 from job.presets import Architecture
+from job.records.base import Interval
 from job.records.memory import Memory, MemoryNetwork
 from job.records.trials import ArchitectureRecord, Calibration
 
@@ -101,14 +102,32 @@ def accuracies(entries: dict[Architecture, ArchitectureRecord], baseline: float)
             spread = np.linspace(-0.18, 0.18, len(found)) if len(found) > 1 else [0.0]
             axes.plot(place + np.array(spread), found, _MARKERS[name], color=COLOURS[name], alpha=0.55, markersize=5)
             mean, interval = float(np.mean(found)), entry.summary.test_accuracy.ci95
-            error = [[mean - interval[0]], [interval[1] - mean]] if interval else None
+            error = _errors(np.array([mean]), [interval]) if interval else None
             axes.errorbar([place], [mean], yerr=error, fmt="_", color=COLOURS[name], capsize=8, markersize=26, linewidth=2)
         axes.axhline(baseline, color=COLOURS["baseline"], linestyle="--", linewidth=1.2)
         axes.text(1.0, baseline, "baseline", ha="right", va="bottom", transform=axes.get_yaxis_transform(), fontsize=9)
         axes.set(xticks=range(len(entries)), xticklabels=[name.title for name in entries], ylabel="test accuracy")
         axes.set_xlim(-0.6, len(entries) - 0.4)
+        _end_at_shares(axes)
 
     return paint
+
+
+def _errors(means: NDArray[np.float64], ends: Sequence[Interval]) -> NDArray[np.float64]:
+    """How far intervals reach below and above their means, <float64>[2, means]; within 0 to 1, also where a run of before left it."""
+    low, high = np.clip(np.array(ends).T, 0.0, 1.0)
+    return np.maximum([means - low, high - means], 0.0)
+
+
+def _end_at_shares(axes: Axes, both: bool = False) -> None:
+    """An axis of shares, the upright one or both, shows nothing beyond 0 to 1; a marker at its end is whole all the same."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(0.0, low), min(1.0, high))
+    if both:
+        low, high = axes.get_xlim()
+        axes.set_xlim(max(0.0, low), min(1.0, high))
+    for artist in (*axes.lines, *axes.collections):
+        artist.set_clip_on(False)
 
 
 def curves(trials: Trials, key: str) -> Paint:
@@ -133,6 +152,8 @@ def curves(trials: Trials, key: str) -> Paint:
                 named.add(text)
         axes.set(xlabel="epoch", ylabel=key)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if key == "accuracy":
+            _end_at_shares(axes)
         axes.legend()
 
     return paint
@@ -152,6 +173,7 @@ def roc(labels: NDArray[np.int8], predicted: dict[str, NDArray[np.float32]]) -> 
             axes.plot(false[shown], true[shown], style, color=COLOURS[name], label=title)
         axes.plot([0, 1], [0, 1], ":", color=_GRID)
         axes.set(xlabel="false positive rate", ylabel="true positive rate")
+        _end_at_shares(axes, both=True)
         axes.legend(loc="lower right")
 
     return paint
@@ -166,6 +188,7 @@ def reliability(calibrations: dict[Architecture, Calibration]) -> Paint:
             points = [(one.predicted, one.observed) for one in each.bins]
             axes.plot(*zip(*points, strict=True), marker=_MARKERS[name], markersize=5, color=COLOURS[name], label=name.title)
         axes.set(xlabel="predicted probability", ylabel="share of positive reviews")
+        _end_at_shares(axes, both=True)
         axes.legend()
 
     return paint
@@ -183,13 +206,11 @@ def by_length(lengths: NDArray[np.int64], right: dict[Architecture, NDArray[np.f
     def paint(axes: Axes) -> None:
         for place, (name, shares) in enumerate(right.items()):
             means = np.array([shares[group].mean() for group in groups])
-            low, high = zip(
-                *(wilson(mean * len(group), len(group)) for mean, group in zip(means, groups, strict=True)), strict=True
-            )
-            errors = [means - low, np.array(high) - means]
+            ends = [wilson(mean * len(group), len(group)) for mean, group in zip(means, groups, strict=True)]
             x = np.array(middles) * (1.02 if place else 0.98)
-            axes.errorbar(x, means, yerr=np.maximum(errors, 0.0), marker=_MARKERS[name], markersize=5, capsize=3, color=COLOURS[name], label=name.title)  # fmt: skip
+            axes.errorbar(x, means, yerr=_errors(means, ends), marker=_MARKERS[name], markersize=5, capsize=3, color=COLOURS[name], label=name.title)  # fmt: skip
         axes.set(xlabel="tokens of the review", ylabel="test accuracy", xscale="log")
+        _end_at_shares(axes)
         _plain_ticks(axes, middles)
         axes.legend()
 
@@ -210,12 +231,13 @@ def by_distance(memory: Memory) -> Paint:
             points = [point for point in network.points if point.test_accuracy.mean is not None]
             means = np.array([point.test_accuracy.mean for point in points])
             ends = [point.test_accuracy.ci95 or (mean, mean) for point, mean in zip(points, means, strict=True)]
-            # An accuracy is no more than 1, whatever Student's t says of three.
-            errors = np.abs(np.clip(np.array(ends).T, 0.0, 1.0) - means) if len(points) and not network.remedy else None
+            errors = _errors(means, ends) if len(points) and not network.remedy else None
             # Intervals of two networks at one distance stand side by side.
             aside = 1.03 if network.architecture is Architecture.lstm else 0.97
             axes.errorbar([aside * point.distance for point in points], means, yerr=errors, capsize=3, **style)
-        axes.set(xlabel="tokens between the clues", ylabel="test accuracy", xscale="log", ylim=(0.42, 1.03))
+        axes.set(xlabel="tokens between the clues", ylabel="test accuracy", xscale="log")
+        axes.set_ylim(min(0.42, axes.get_ylim()[0]))
+        _end_at_shares(axes)
         axes.set_xticks(memory.distances, [str(distance) for distance in memory.distances])
         axes.minorticks_off()
         axes.legend(fontsize=7, ncols=2, loc="upper left", bbox_to_anchor=(-0.1, -0.2), columnspacing=1.0)

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from job.analysis import scores
 from job.data import ngrams
 from job.data.reviews import Reviews
-from job.output.results import BaselineResult
+from job.output.results import BaselineResult, LinearWeights
+from job.presets import ClassWeight
 from job.records.trials import BaselineRecord
 
 NAME = "logistic regression on uni- and bigrams, weighted by naive Bayes log-count ratios"
@@ -25,12 +27,19 @@ _MOST = 50_000
 _BLOCK = 10_000
 
 
-def train(training: Reviews, test: Reviews, look: Callable[[str], None], counted: Reviews | None = None) -> BaselineResult:
+def train(
+    training: Reviews,
+    test: Reviews,
+    look: Callable[[str], None],
+    counted: Reviews | None = None,
+    class_weight: ClassWeight = ClassWeight.none,
+) -> BaselineResult:
     """Trains it on training reviews and scores it on test reviews, those of the networks.
 
     Args:
         look: Is told what for, before the test reviews are used.
         counted: The reviews whose frequent bigrams are features; by default the training reviews.
+        class_weight: As that of the networks.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -43,7 +52,14 @@ def train(training: Reviews, test: Reviews, look: Callable[[str], None], counted
     def features(reviews: Reviews) -> Any:
         return ngrams.presence(reviews, pairs).multiply(ratios).tocsr()
 
-    model = LogisticRegression(C=_INVERSE_PENALTY, solver="liblinear", dual=True, random_state=0, max_iter=1000)
+    model = LogisticRegression(
+        C=_INVERSE_PENALTY,
+        solver="liblinear",
+        dual=True,
+        random_state=0,
+        max_iter=1000,
+        class_weight=None if class_weight is ClassWeight.none else class_weight.value,
+    )
     model.fit(features(trained), trained.labels == 1)
     look("scores of the baseline")
     blocks = [test.take(slice(first, first + _BLOCK)) for first in range(0, len(test), _BLOCK)]
@@ -55,7 +71,20 @@ def train(training: Reviews, test: Reviews, look: Callable[[str], None], counted
         test=scores.score(test.labels, logits),
         seconds=time.perf_counter() - started,
     )
-    return BaselineResult(record, scores.probabilities(logits))
+    return BaselineResult(record, scores.probabilities(logits), _weights(model, ratios, pairs))
+
+
+def _weights(model: Any, ratios: NDArray[np.float32], pairs: NDArray[np.int64]) -> LinearWeights:
+    """The fitted model on features of ones: the ratios are multiplied in, and what adds nothing is left out."""
+    weights = (model.coef_[0] * ratios).astype(np.float32)
+    of_words, of_pairs = weights[:_WORDS], weights[_WORDS:]
+    return LinearWeights(
+        bias=model.intercept_.astype(np.float32),
+        words=np.trim_zeros(of_words, "b"),
+        bigrams=pairs[of_pairs != 0],
+        bigram_weights=of_pairs[of_pairs != 0],
+        vocabulary_size=np.array([_WORDS]),
+    )
 
 
 def _whole(reviews: Reviews) -> Reviews:

@@ -83,10 +83,12 @@ class NetworksOverDistances:
         return TrialResult(record, history, probabilities, None if diverged else best.weights)
 
     def train_baseline(self) -> BaselineResult:
-        """Trained and scored at each distance: means over distances, and each one's scores."""
+        """Trained and scored at each distance: means over distances, and each one's scores. None of these models is kept."""
         values = next(iter(self._configuration.hyperparameters.values()))
         parts = [split(corpus, values) for _, corpus in self._parts]
-        results = [baseline.train(each.train, each.test, self._trainer.look) for each in parts]
+        results = [
+            baseline.train(each.train, each.test, self._trainer.look, class_weight=values.class_weight) for each in parts
+        ]
         records = [result.record for result in results]
         joined = BaselineRecord(
             name=baseline.NAME,

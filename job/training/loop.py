@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from job.analysis.scores import EQUAL, Weights
 from job.errors import DeviceMemoryError
 from job.presets import Hyperparameters
 from job.records.history import Epoch
@@ -79,6 +80,7 @@ class Training:
     Args:
         feed: The steps' batches.
         validate: Measures (loss, accuracy) on the validation data, where there are any.
+        class_weights: What an error on a negative and on a positive review counts in the loss.
     """
 
     def __init__(
@@ -88,11 +90,12 @@ class Training:
         seed: int,
         feed: Feed,
         validate: Callable[[], tuple[float, float]] | None,
+        class_weights: Weights = EQUAL,
     ) -> None:
         self._network, self._values, self._optimizer, self._seed = forward.network, forward.values, optimizer, seed
         self.steps = feed.steps
         self._feed, self._validate = feed, validate
-        self._run_steps = feed.compile(make_step(forward, optimizer))
+        self._run_steps = feed.compile(make_step(forward, optimizer, class_weights))
         self._best: list[NDArray[Any]] = []
         self.position = Position()
 
@@ -221,15 +224,23 @@ def explained_memory(shape: str) -> Iterator[None]:
         ) from None
 
 
-def make_step(forward: Trainable, optimizer: keras.optimizers.Optimizer) -> Step:
-    """The training step, still to be compiled by what feeds it."""
+def make_step(forward: Trainable, optimizer: keras.optimizers.Optimizer, class_weights: Weights = EQUAL) -> Step:
+    """The training step, still to be compiled by what feeds it.
+
+    Args:
+        class_weights: As in `Training`. The loss is the mean over the batch of the weighted cross-entropies, as with Keras's
+            `class_weight`.
+    """
     variables = forward.network.trainable_variables
     optimizer.build(variables)
 
     def step(tokens: tf.Tensor, labels: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             logits = forward.logits(tokens, draw)
-            loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+            if class_weights != EQUAL:
+                losses *= tf.where(labels > 0.5, class_weights[1], class_weights[0])
+            loss = tf.reduce_mean(losses)
         optimizer.apply(tape.gradient(loss, variables), variables)
         hits = tf.reduce_sum(tf.cast(tf.equal(logits > 0, labels > 0.5), tf.float32))
         return loss, hits

@@ -79,4 +79,4 @@ class SingleNetworks:
         # A hundred reviews hold hardly a pair twice; the pairs of all training reviews do.
         every = parts.train.corpus.part("train") if values.first_reviews else None
         counted = None if every is None else replace(parts.train, indices=every)
-        return baseline.train(parts.train, parts.test, self._trainer.look, counted)
+        return baseline.train(parts.train, parts.test, self._trainer.look, counted, values.class_weight)

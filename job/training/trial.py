@@ -17,7 +17,7 @@ from job.machine import provenance, signals
 from job.network import kernel
 from job.output.checkpoints import Checkpoints, Snapshot
 from job.output.results import TrialResult
-from job.presets import Architecture, Hyperparameters
+from job.presets import Architecture, ClassWeight, Hyperparameters
 from job.records.history import Epoch, HistoryRow
 from job.records.metrics import DeviceRecord
 from job.records.trials import GradientNorm, LossAndAccuracy, Scores, TrialRecord
@@ -75,6 +75,8 @@ class Trial:
         self.kernel = kernel.choose(device, task.architecture, task.values)
         self.network = build_for(task.architecture, task.values, task.seed, parts.train)
         self.forward = Forward(self.network, task.values, self.kernel)
+        is_balanced = task.values.class_weight is ClassWeight.balanced
+        self.class_weights = scores.balanced_weights(parts.train.labels) if is_balanced else scores.EQUAL
         self.loop = self._make_loop()
 
     def _make_loop(self) -> "Training":
@@ -83,7 +85,8 @@ class Trial:
         feed, values = self._feed(), self.task.values
 
         def validate() -> tuple[float, float]:
-            return scores.losses(self.parts.validation.labels, self.predict(self.parts.validation))
+            validation = self.parts.validation
+            return scores.losses(validation.labels, self.predict(validation), self.class_weights)
 
         return loop.Training(
             self.forward,
@@ -91,6 +94,7 @@ class Trial:
             self.task.seed,
             feed,
             validate if len(self.parts.validation) else None,
+            self.class_weights,
         )
 
     def _feed(self) -> Any:
@@ -215,6 +219,7 @@ class Runner:
         trial, position = self._trial, self._trial.loop.position
         parts = {"train": trial.parts.train, "validation": trial.parts.validation, "test": trial.parts.test}
         found: dict[str, Scores] = {}
+        weighted: float | None = None
         probabilities, diverged = np.empty(0, np.float32), position.diverged
         for name, reviews in parts.items() if not diverged else ():
             if name == "test":
@@ -225,6 +230,8 @@ class Runner:
                 break
             if len(reviews):
                 found[name] = scores.score(reviews.labels, logits)
+                if name == "validation" and trial.class_weights != scores.EQUAL:
+                    weighted = scores.losses(reviews.labels, logits, trial.class_weights)[0]
             if name == "test":
                 probabilities = scores.probabilities(logits)
         if diverged:
@@ -232,6 +239,8 @@ class Runner:
             found = {}
         history = [HistoryRow(seed=trial.task.seed, epoch=epoch) for epoch in position.history]
         record = self._record(diverged, found, probabilities)
+        if weighted is not None and not diverged:
+            record = record.but(weighted_validation_loss=weighted)
         if diverged:
             return TrialResult(record, history, probabilities, None)
         norms = trial.gradient_norms() if trial.task.traces_gradients else None

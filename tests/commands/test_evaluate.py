@@ -19,12 +19,16 @@ def test_on_the_run_s_own_data_the_scores_are_the_run_s(command: Command, finish
     found = evaluate(command, finished, "--data", "embedded")
     metrics = json.loads((finished / "metrics.json").read_text())
     assert (found["part"], found["reviews"], found["trained_on"]) == ("test", 2000, 0)
-    for name, entry in metrics["architectures"].items():
-        expected = entry["runs"][entry["best_seed"]]["test"]
+    assert list(found["models"]) == ["rnn", "lstm", "baseline"]
+    tests = {name: entry["runs"][entry["best_seed"]]["test"] for name, entry in metrics["architectures"].items()}
+    for name, expected in (tests | {"baseline": metrics["baseline"]["test"]}).items():
         for key, value in expected.items():
             assert found["models"][name]["all"]["scores"][key] == pytest.approx(value, abs=2e-6), key
-        low, high = found["models"][name]["all"]["ci95"]["accuracy"]
-        assert low <= expected["accuracy"] <= high
+        for key in ("accuracy", "precision", "recall", "balanced_accuracy"):
+            low, high = found["models"][name]["all"]["ci95"][key]
+            assert low <= expected[key] <= high
+    majority = metrics["data"]["majority"]
+    assert (found["majority"]["label"], found["majority"]["accuracy"]) == (majority["label"], majority["test_accuracy"])
     assert "one seed cannot tell" in found["comparison"]["verdict"] or found["comparison"]["p_value"] is None
 
 
@@ -46,7 +50,8 @@ def test_texts_that_were_trained_on_are_counted_and_scored_apart(
     assert found["models"]["rnn"]["not_trained_on"]["reviews"] == 20
     shown = command("evaluate", finished, "--data", path)
     assert "30 of them were in the run's training or validation data, word for word" in shown.stdout
-    assert shown.stdout.count(", new texts") == 2
+    assert shown.stdout.count("new texts alone") == 1
+    assert "Always answering" in shown.stdout
     assert shown.stderr == ""
 
 

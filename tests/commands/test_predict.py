@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,8 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.commands.predict import pieces
+from job.commands.predict import best_model, pieces
 from job.errors import InputOutputError
+from job.presets import Architecture, ModelName
+from job.records.comparison import Comparison, Variance
+from job.records.metrics import Metrics
 from tests.conftest import ROOT, Command
 
 
@@ -98,12 +102,83 @@ def test_predict_answers_each_text_as_training_scored_it(command: Command, finis
     rows = [line.split(",") for line in (finished / "predictions.csv").read_text().splitlines()]
     listed = finished.parent / "texts.txt"
     listed.write_text("\n".join(texts) + "\n")
-    for name in ("rnn", "lstm"):
-        best = str(metrics["architectures"][name]["best_seed"])
+    for name in ("rnn", "lstm", "baseline"):
+        best = str(metrics["architectures"][name]["best_seed"]) if name != "baseline" else "0"
         expected = [float(row[4]) for row in rows if row[:2] == [name, best]][:300]
         found = answers(command("predict", finished, "--file", listed, "--architecture", name))
         np.testing.assert_allclose([probability for probability, _ in found], expected, rtol=0, atol=2e-6)
         assert all(label == ("positive" if probability > 0.5 else "negative") for probability, label in found)
+
+
+def test_the_baseline_judges_without_tensorflow(finished: Path) -> None:
+    script = (
+        "import sys; sys.modules.update(tensorflow=None, keras=None); from job.__main__ import main; raise SystemExit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "predict", str(finished), "--architecture", "baseline", "good"],
+        capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert len(answers(done)) == 1
+
+
+def comparison(difference: float, p_value: float | None) -> Comparison:
+    unknown: Any = dict.fromkeys(Comparison.model_fields)
+    known = {"difference": difference, "p_value": p_value, "standard_error": 0.1, "ci95": (-1.0, 1.0), "test": "a test"}
+    return Comparison(**unknown | known | {"variance": Variance(seeds=None, reviews=0.1)})
+
+
+@pytest.mark.parametrize(
+    ("rnn", "lstm", "names", "expected"),
+    [
+        ((-0.1, 0.01), (-0.2, 0.049), "rnn lstm baseline", "baseline"),
+        ((-0.1, 0.01), (-0.2, 0.05), "rnn lstm baseline", "NETWORK"),
+        ((-0.1, 0.01), (0.2, 0.01), "rnn lstm baseline", "NETWORK"),
+        ((-0.1, 0.01), (0.0, None), "rnn lstm baseline", "NETWORK"),
+        ((-0.1, 0.01), (0.2, 0.01), "rnn baseline", "baseline"),
+        ((-0.1, 0.01), (-0.2, 0.01), "rnn lstm", "NETWORK"),
+        ((0.1, 0.01), (0.2, 0.01), "baseline", "baseline"),
+    ],
+)
+def test_the_baseline_is_asked_where_it_is_significantly_better_than_each_network(
+    finished: Path, rnn: tuple[float, float], lstm: tuple[float, float | None], names: str, expected: str
+) -> None:
+    metrics = Metrics.parse((finished / "metrics.json").read_bytes())
+    comparisons = {Architecture.rnn: comparison(*rnn), Architecture.lstm: comparison(*lstm)}
+    found = best_model(metrics.but(baseline=metrics.baseline.but(comparisons=comparisons)), [*map(ModelName, names.split())])
+    assert found == expected or (expected == "NETWORK" and found in ("rnn", "lstm"))
+
+
+def test_a_run_that_kept_no_baseline_says_so_and_is_judged_by_a_network(
+    command: Command, finished: Path, tmp_path: Path
+) -> None:
+    """As a version before made it."""
+    old = tmp_path / "old"
+    shutil.copytree(finished, old)
+    shutil.rmtree(old / "baseline")
+    record = json.loads((old / "run.json").read_text())
+    record["files"] = {name: value for name, value in record["files"].items() if not name.startswith("baseline/")}
+    (old / "run.json").write_text(json.dumps(record))
+    done = command("predict", old, "--architecture", "baseline", "good")
+    assert done.returncode == 66
+    assert "has no trained model of baseline, as it is of the preset dependency or of a version that kept none" in done.stderr
+    assert "it has rnn and lstm" in done.stderr
+    done = command("predict", old, "--json", "good")
+    assert json.loads(done.stdout)["architecture"] in ("rnn", "lstm")
+
+
+@pytest.mark.parametrize("name", ["rnn", "baseline"])
+def test_texts_of_which_the_model_knows_nothing_are_counted_and_warned_of_once(
+    command: Command, finished: Path, name: str
+) -> None:
+    word = json.loads((finished / "vocabulary.json").read_text())[0]
+    texts = [word, "zzzz qqqq", f"zzzz {word} {word.upper()}!", "", "12345678901"]
+    done = command("predict", finished, "--architecture", name, "--json", *texts)
+    assert [json.loads(line)["known_words"] for line in done.stdout.splitlines()] == [1, 0, 2, 0, 0]
+    warning = "warning: 3 of 5 texts hold no word that the model knows, so their probabilities say nothing"
+    assert [line for line in done.stderr.splitlines() if "word" in line] == [warning]
+    alone = command("predict", finished, "--architecture", name, "zzzz")
+    assert "warning: 1 of 1 texts holds no word that the model knows, so its probability says nothing" in alone.stderr
+    assert "warning" not in command("predict", finished, "--architecture", name, word).stderr
 
 
 def test_predict_takes_arguments_empty_and_enormous_ones_too(command: Command, finished: Path) -> None:
@@ -113,6 +188,8 @@ def test_predict_takes_arguments_empty_and_enormous_ones_too(command: Command, f
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [each["index"] for each in found] == [0, 1, 2, 3, 4]
     assert found[0]["probability"] == pytest.approx(found[1]["probability"], abs=1e-6)
+    assert [each["known_words"] for each in found][:2] == [0, 0]
+    assert found[2]["known_words"] > 0
     metrics = json.loads((finished / "metrics.json").read_text())["architectures"]
 
     def loss(name: str) -> float:

@@ -37,7 +37,8 @@ def test_a_run_leaves_the_files_of_the_contract(finished: Path) -> None:
         "vocabulary.json",
     ]
     left = [name for name in tree(finished) if not name.startswith("tensorboard/")]
-    assert sorted(left) == sorted([*others, *(f"{name}/{each}" for name in ("rnn", "lstm") for each in models)])
+    linear = ["baseline/model.safetensors", *(f"baseline/saved_model/{each}" for each in exported)]
+    assert sorted(left) == sorted([*others, *linear, *(f"{name}/{each}" for name in ("rnn", "lstm") for each in models)])
     events = [name.rsplit("/", 1)[0] for name in tree(finished) if name.startswith("tensorboard/")]
     assert events == [f"tensorboard/{name}/seed-{seed}" for name in ("lstm", "rnn") for seed in (0, 1)]
     # All of it is known by its hash.
@@ -109,6 +110,10 @@ def test_seeds_can_be_added_and_the_earlier_ones_stay_as_they_were(command: Comm
         assert both["architectures"][name]["runs"][1]["test"] == reference["architectures"][name]["runs"][1]["test"]
     assert (tmp_path / "o" / "predictions.csv").read_bytes() == (finished / "predictions.csv").read_bytes()
     assert command("validate", tmp_path / "o").returncode == 0
+    assert {name for name in read(tmp_path / "o" / "run.json")["files"] if name.startswith("baseline/")} >= {
+        "baseline/model.safetensors",
+        "baseline/saved_model/saved_model.pb",
+    }
 
 
 def test_a_kill_while_seeds_are_added_costs_none_of_the_earlier_ones(

@@ -22,6 +22,8 @@ tf = pytest.importorskip("tensorflow")
 from job.machine import device
 from job.network import export
 from job.network.forward import Forward
+from job.network.predictor import LinearPredictor, NetworkPredictor
+from job.output.results import LinearWeights
 from tests.network import test_forward
 
 # As the job does, before the first operation.
@@ -57,9 +59,37 @@ def test_tokens_are_those_of_training_whatever_the_text(model: Any, texts: list[
     assert ids(model, texts) == expected(texts)
 
 
-def test_exported_models_agree_in_a_process_without_this_package(tmp_path: Path) -> None:
-    from job.network.predictor import Predictor
+# The second word's weight is beyond the last one that has any; of the pairs, "the good" and "good the" have one.
+WEIGHTS = LinearWeights(
+    bias=np.array([0.25], np.float32),
+    words=np.array([0, 0, 0, 0, -1, 0, 2], np.float32),
+    bigrams=np.array([4 * 10 + 9, 9 * 10 + 4]),
+    bigram_weights=np.array([4, -8], np.float32),
+    vocabulary_size=np.array([10]),
+)
 
+
+def logits(texts: list[str]) -> list[float]:
+    model = export.LinearTextModel(WEIGHTS, [*WORDS[:5], "good"])
+    probability = model.serve(tf.constant(texts, tf.string))["probability"].numpy()
+    return [round(float(each), 3) for each in np.log(probability / (1 - probability))]
+
+
+def test_the_linear_model_adds_each_word_and_pair_once() -> None:
+    assert logits(["", "zzzz", "the", "the the", "it's the film"]) == [0.25, 0.25, -0.75, -0.75, 1.25]
+    assert logits(["the good", "the good the good", "good zz the", "good", "good. The"]) == [3.25, -4.75, -0.75, 0.25, -8.75]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.lists(st.sampled_from([*WORDS, "zz", "The,", ""]), max_size=8).map(" ".join), min_size=1, max_size=4))
+def test_the_linear_model_is_served_as_the_package_computes_it(texts: list[str]) -> None:
+    words = [*WORDS[:5], "good"]
+    model = export.LinearTextModel(WEIGHTS, words)
+    served = model.serve(tf.constant(texts, tf.string))["probability"]
+    np.testing.assert_allclose(served, LinearPredictor(WEIGHTS, words).probabilities(texts), rtol=0, atol=1e-6)
+
+
+def test_exported_models_agree_in_a_process_without_this_package(tmp_path: Path) -> None:
     texts = ["", "The film, it's GOOD", "good " * 500]
     folders, trained = [], []
     for preset in (PresetName.standard, PresetName.quickstart, PresetName.seed):
@@ -69,10 +99,13 @@ def test_exported_models_agree_in_a_process_without_this_package(tmp_path: Path)
         forward = Forward(network, values, "while_loop" if preset is PresetName.seed else "xla")
         folders.append(tmp_path / preset / "saved_model")
         export.save(forward, WORDS, folders[-1])
-        trained.append(Predictor(Architecture.lstm, forward, WORDS).probabilities(texts))
+        trained.append(NetworkPredictor(Architecture.lstm, forward, WORDS).probabilities(texts))
+    folders.append(tmp_path / "baseline" / "saved_model")
+    export.save_linear(WEIGHTS, WORDS, folders[-1])
+    trained.append(LinearPredictor(WEIGHTS, WORDS).probabilities(texts))
     assert export.verify(folders, texts, trained) < 1e-5
     # The last of them: the ones before do not hide it.
-    with pytest.raises(JobError, match=r"seed/saved_model: the exported model differs from the trained one by 0\.001"):
+    with pytest.raises(JobError, match=r"baseline/saved_model: the exported model differs from the trained one by 0\.001"):
         export.verify(folders, texts, [*trained[:-1], trained[-1] + np.float32(0.001)])
     (folders[-1] / "saved_model.pb").write_bytes(b"damaged")
     with pytest.raises(JobError, match="cannot be loaded in a fresh process") as caught:

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from job.commands import report
 from job.output.results import TrialResult, Trials
 from job.presets import Architecture
-from job.report import examples
+from job.records.trials import ArchitectureRecord, Scores, Summaries, Summary
+from job.report import examples, plots
 from tests.conftest import Command
 from tests.output.test_folder import record
 
@@ -124,6 +126,28 @@ def test_runs_are_compared_where_their_test_reviews_are_the_same(
     page.close()
     assert command("validate", tmp_path / "one").returncode == 0
     assert command("report", tmp_path / "nowhere").returncode == 66
+
+
+def upright_reach(paint: plots.Paint) -> tuple[float, float]:
+    """The ends of a figure's upright axis, and of all that is drawn on it."""
+    axes = Figure().subplots()
+    paint(axes)
+    drawn = [np.asarray(line.get_ydata()) for line in axes.lines]
+    drawn += [np.asarray(path.vertices)[:, 1] for each in axes.collections for path in each.get_paths()]
+    values = np.concatenate([np.array(axes.get_ylim()), *drawn])
+    return float(values.min()), float(values.max())
+
+
+def test_no_accuracy_is_drawn_beyond_0_to_1_even_of_a_run_whose_interval_was() -> None:
+    found = [Scores(accuracy=accuracy, loss=0.1, auc=None, f1=0.5, brier=0.1) for accuracy in (0.92, 1.0)]
+    runs = [record(seed).but(test=test) for seed, test in enumerate(found)]
+    summary = Summaries(test_accuracy=Summary(mean=0.96, sd=0.057, ci95=(0.45, 1.47)))
+    entry = ArchitectureRecord(best_seed=0, runs=runs, summary=summary)
+    low, high = upright_reach(plots.accuracies({Architecture.rnn: entry}, 1.0))
+    assert 0.4 < low < 0.45
+    assert high == 1.0
+    right = {Architecture.lstm: np.ones(16), Architecture.rnn: np.zeros(16)}
+    assert upright_reach(plots.by_length(np.arange(1, 17), right)) == (0.0, 1.0)
 
 
 def test_examples_are_the_reviews_that_are_most_wrong_and_most_disputed() -> None:

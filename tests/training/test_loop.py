@@ -29,7 +29,11 @@ VALUES = replace(PRESETS[PresetName.quickstart].networks[Architecture.rnn], epoc
 
 
 def make(
-    validation: list[float] | None, spoil: Any = lambda draw: 0.0, values: Any = VALUES, momentum: float = 0.0
+    validation: list[float] | None,
+    spoil: Any = lambda draw: 0.0,
+    values: Any = VALUES,
+    momentum: float = 0.0,
+    class_weights: tuple[float, float] = (1.0, 1.0),
 ) -> tuple[training.Training, Any]:
     network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
     layer = network.layers[0]
@@ -51,6 +55,7 @@ def make(
         7,
         HostFeed(2, lambda epoch, done: [batch, batch][done:]),
         (lambda: (next(scores), 0.5)) if validation else None,
+        class_weights,
     )
     return made, network
 
@@ -75,6 +80,20 @@ def test_a_step_is_gradient_descent_on_the_mean_cross_entropy() -> None:
     assert steps[0] == pytest.approx(np.log(2), abs=1e-6)
     assert trained.history[0].tokens_per_second * trained.history[0].seconds == pytest.approx(6)
     assert (trained.best_epoch, trained.diverged) == (1, None)
+
+
+def test_weighted_by_class_a_training_is_keras_fit_s_with_class_weight() -> None:
+    made, network = make(None, values=replace(VALUES, epochs=1), class_weights=(2.5, 0.625))
+    losses: list[float] = []
+    made.run(lambda position: losses.append(position.loss_sum / position.step), lambda epoch: None)
+    stock = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation="sigmoid", kernel_initializer="zeros")])
+    stock.compile(keras.optimizers.SGD(0.5), keras.losses.BinaryCrossentropy())
+    tokens, labels = np.array([[2.0], [1.0]] * 2, np.float32), np.array([1.0, 0.0] * 2, np.float32)
+    stock.fit(tokens, labels, batch_size=2, shuffle=False, verbose=0, class_weight={0: 2.5, 1: 0.625})
+    for ours, theirs in zip(network.get_weights(), stock.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    # Both logits are 0 at the start: ln 2, weighted by 2.5 and 0.625, of two reviews.
+    assert losses[0] == pytest.approx(2 * np.log(2) * (2.5 + 0.625) / 2, abs=1e-6)
 
 
 def test_the_best_epoch_s_weights_are_kept() -> None:
