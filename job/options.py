@@ -8,9 +8,10 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from job.config import DataRequest, LogFormat, Request
+from job.config import LogFormat, Request
 from job.presets import OPTIONS as HYPERPARAMETERS
 from job.presets import Hyperparameters, option
+from job.source import DataRequest
 
 
 def _named(name: str, text: str, default: str | None = None) -> Any:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from job.config import DataSource
 from job.data import corpus as corpora
 from job.data import findings
 from job.data.corpus import Corpus
 from job.records.data import Reading
+from job.source import DataSource
 
 
 @dataclass(frozen=True, kw_only=True)

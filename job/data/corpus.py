@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from job.config import DataSource
 from job.data import parts
 from job.data.cache import staging_folder
 from job.data.encoding import ARRAYS, encode
-from job.data.sheets import reading
+from job.data.sheet import reading
 from job.data.sources import open_source
 from job.data.tokens import FIRST_WORD_ID
 from job.errors import DataError, InputOutputError, OutputError
 from job.files import checksum
 from job.records.data import Reading
+from job.source import DataSource
 
 log = logging.getLogger(__name__)
 

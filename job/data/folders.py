@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from job.data import decoding, parts
 from job.data.parts import LEFT_OUT, TEST, TRAIN, UNSAID, VALIDATION
 from job.data.rows import Reader, Row
-from job.data.sheets import MAX_TEXT, reading
+from job.data.sheet import MAX_TEXT, reading
 from job.errors import DataError, MissingInputError
 
 LAYOUT = "train/pos/*.txt and train/neg/*.txt (and test/ likewise), or pos/*.txt and neg/*.txt"

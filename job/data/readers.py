@@ -5,18 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from job.config import Columns, DataSource
 from job.data import decoding, parts, sheets
 from job.data.folders import LAYOUT, FolderReader, TarReader, walk
 from job.data.labels import UNLABELLED
 from job.data.parts import UNSAID
 from job.data.rows import Reader, Row
-from job.data.sheets import MAX_TEXT, Cells, Sheet
+from job.data.sheet import KINDS, MAX_TEXT, Cells, Sheet, kind
 from job.errors import DataError, MissingInputError
+from job.source import Columns, DataSource
 
 TEXT_COLUMNS = ("text", "review", "sentence", "content", "comment", "body")
 LABEL_COLUMNS = ("label", "sentiment", "class", "target", "rating", "score", "stars")
-FORMATS = f"{', '.join(sheets.KINDS[:-1])} (also packed as .gz or .zst), fastText's .txt, an imdb.npz, a folder of such tables (train.csv and test.csv, or Hugging Face's shards), or a folder or .tar.gz in the layout of aclImdb"
+FORMATS = f"{', '.join(KINDS[:-1])} (also packed as .gz or .zst), fastText's .txt, an imdb.npz, a folder of such tables (train.csv and test.csv, or Hugging Face's shards), or a folder or .tar.gz in the layout of aclImdb"
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})")
 
 
@@ -40,7 +40,7 @@ def open_reader(path: Path, source: DataSource) -> Reader:
         return FolderReader(path, _without_columns(path, source).encoding)
     if path.name.lower().endswith((".tar.gz", ".tgz")):
         return TarReader(path, _without_columns(path, source).encoding)
-    if sheets.kind(path) is None:
+    if kind(path) is None:
         raise DataError(f"{path}: a file of this kind is not read; expected {FORMATS}")
     return TableReader(path, [(path, UNSAID)], source)
 
@@ -81,7 +81,7 @@ def _tables(folder: Path) -> list[Path]:
     except OSError as error:
         raise MissingInputError(f"{error.filename or folder}: cannot be read ({error.strerror})") from None
     # Lists of addresses and the like are .txt, too: of those only fastText's own are tables.
-    return [path for path in files if sheets.kind(path) not in (None, ".txt") and not path.name.startswith(".")]
+    return [path for path in files if kind(path) not in (None, ".txt") and not path.name.startswith(".")]
 
 
 def _miss_no_shard(tables: list[Path]) -> None:
@@ -212,7 +212,7 @@ class TableReader(Reader):
             )
             more = (
                 ", and --no-header if the first line is a row"
-                if sheets.kind(sheet.path) in (".csv", ".tsv") and self._source.header
+                if kind(sheet.path) in (".csv", ".tsv") and self._source.header
                 else ""
             )
             raise MissingInputError(

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from job.config import DataSource
 from job.data import imdb, readers, synthetic
 from job.data.labels import LabelMeaning, LabelReader
 from job.data.parts import UNSAID, PartReader
@@ -17,6 +16,7 @@ from job.data.rows import Reader, Row
 from job.data.tokens import FIRST_WORD_ID, content_hash, hash_of, lacks_spaces, tokenize
 from job.errors import DataError, MissingInputError
 from job.presets import UNKNOWN
+from job.source import DataSource
 
 MAIN, TEST_DATA, VALIDATION_DATA = range(3)
 """Which of the user's paths a row is from: --data, --test-data or --validation-data."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.config import Columns, DataSource
 from job.data.corpus import Corpus, load
 from job.errors import JobError
 from job.records.data import Reading
+from job.source import Columns, DataSource
 
 
 def source(path: Path, cache: Path, text: str | None = None, label: str | None = None) -> DataSource:

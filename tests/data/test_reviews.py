@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.config import DataSource
 from job.data.corpus import Corpus, load
 from job.data.reviews import Reviews, split
 from job.errors import DataError
 from job.presets import PRESETS, Architecture, PresetName
+from job.source import DataSource
 from tests.conftest import rows, table, write_imdb
 from tests.data.samples import tiny
 

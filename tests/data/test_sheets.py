@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from job.data.sheets import Cells, open_sheet
+from job.data.sheet import Cells
+from job.data.sheets import open_sheet
 from job.errors import ConfigurationError, DataError, InputOutputError, MissingInputError
 
 TWO = [{"text": "good, really", "label": "pos"}, {"text": 'a "bad"\none', "label": "neg"}]
