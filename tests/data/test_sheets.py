@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -170,6 +170,7 @@ def test_a_failing_disk_is_no_fault_of_the_data(tmp_path: Path, monkeypatch: pyt
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=8)
 
 
+@settings(deadline=None)
 @given(rows=st.lists(st.tuples(_TEXT, _TEXT), min_size=1, max_size=8), separator=st.sampled_from([",", ";", "\t"]))
 def test_whatever_a_csv_writer_writes_is_read_back(rows: list[tuple[str, str]], separator: str) -> None:
     content = io.StringIO()
@@ -180,6 +181,7 @@ def test_whatever_a_csv_writer_writes_is_read_back(rows: list[tuple[str, str]], 
         assert [(cells["one"], cells["two"]) for cells in read(path)] == rows
 
 
+@settings(deadline=None)
 @given(
     rows=st.lists(st.tuples(_TEXT.map(lambda text: text.replace("\t", " ").replace("\n", " ")), st.integers(0, 1)), min_size=1)
 )
@@ -190,6 +192,7 @@ def test_a_tsv_without_quoting_keeps_every_line(rows: list[tuple[str, int]]) -> 
     assert [int(each["label"]) for each in cells] == [label for _, label in rows]
 
 
+@settings(deadline=None)
 @given(rows=st.lists(st.dictionaries(st.sampled_from("abc"), st.none() | st.integers() | _TEXT, min_size=1), min_size=1))
 def test_whatever_is_written_as_json_is_read_back(rows: list[Cells]) -> None:
     with tempfile.TemporaryDirectory() as folder:
