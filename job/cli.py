@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import job
 from job import options, progress
 from job.config import LogFormat, Request, resolve
-from job.errors import OK, InputOutputError, JobError, MissingInputError
+from job.errors import OK, USAGE, InputOutputError, JobError, MissingInputError, OutputError
 from job.machine import signals, termination
 from job.presets import ModelName
 from job.source import DataRequest, resolve_source
@@ -19,13 +20,23 @@ from job.source import DataRequest, resolve_source
 if TYPE_CHECKING:
     from job.records.metrics import Metrics
 
-app = typer.Typer(name="sentiment-job", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(name="sentiment-job", no_args_is_help=True, pretty_exceptions_enable=False)
 data_app = typer.Typer(no_args_is_help=True, help="Fill the cache ahead of time, or look at a data set.")
 app.add_typer(data_app, name="data")
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sentiment-job {job.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Train a SimpleRNN and an LSTM on text sentiment, and report honestly how they compare."""
 
 
@@ -42,11 +53,13 @@ def train(
     if dry_run:
         from job import tables
 
+        options.warn_of_unknown_variables(os.environ)
         tables.print_json(configuration.plan())
         return
     from job.commands import train
 
     with progress.shown(log_format) as display:
+        options.warn_of_unknown_variables(os.environ)
         metrics = train.train(configuration, display, fresh)
     _finish(metrics, configuration.output)
 
@@ -111,6 +124,7 @@ def evaluate(request: DataRequest, run: options.Run, as_json: options.AsJson = F
     from job.machine import environment
 
     source = resolve_source(request)
+    options.warn_of_unknown_variables(os.environ)
     with environment.prepared(None, source.cache):
         found = evaluate.evaluate(run, source)
     if as_json:
@@ -134,6 +148,7 @@ def merge(
     from job.machine import environment
 
     with progress.shown(log_format), environment.prepared(output, None):
+        options.warn_of_unknown_variables(os.environ)
         metrics = merge.merge(shards, output, wait)
     _finish(metrics, output)
 
@@ -166,6 +181,7 @@ def fetch(request: DataRequest) -> None:
     from job.commands import data
 
     source = resolve_source(request)
+    options.warn_of_unknown_variables(os.environ)
     typer.echo(f"{source.name}: encoded in {data.fetch(source)}")
 
 
@@ -176,7 +192,9 @@ def inspect(request: DataRequest, as_json: options.AsJson = False) -> None:
     from job import tables
     from job.commands import data
 
-    found = data.inspect(resolve_source(request))
+    source = resolve_source(request)
+    options.warn_of_unknown_variables(os.environ)
+    found = data.inspect(source)
     if as_json:
         tables.print_json(found)
     else:
@@ -197,11 +215,12 @@ def _leave_message(text: str) -> None:
 def run_command_line() -> int:
     """Runs a command and returns its exit code; an expected error is one line on standard error."""
     progress.set_up_logging()
+    completes = sys.argv[1:2] in (["--install-completion"], ["--show-completion"])
     try:
         status = app(standalone_mode=False, prog_name="sentiment-job")
         # What the standard output does not take must be known before the exit code is.
         sys.stdout.flush()
-        return int(status or OK)
+        return USAGE if completes and status else int(status or OK)
     except signals.Interrupted as interruption:
         _leave_message(f"stopped by {interruption}; progress is saved, the same command continues")
         raise
@@ -216,7 +235,12 @@ def run_command_line() -> int:
             "TensorFlow is not installed; use scripts/train.sh, which installs it, or `pip install 'sentiment-job[cpu]'`"
         )
         return _fail(str(missing), missing.exit_code)
+    except SystemExit as ended:
+        # The command line library installs completion by itself; a shell that it does not know is no defect.
+        return USAGE if completes and ended.code else int(ended.code or OK)
     except OSError as error:
+        if completes and error.filename is not None:
+            return _fail(f"{error.filename}: the completion cannot be written ({error.strerror})", OutputError.exit_code)
         if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
             raise
         # The interpreter must not complain of it once more at its end.
@@ -228,7 +252,7 @@ def run_command_line() -> int:
             raise
         # A usage error of the command line library, which brings its text and its code (2) along.
         show()
-        return int(getattr(error, "exit_code", 2))
+        return int(getattr(error, "exit_code", USAGE))
 
 
 def _fail(message: str, code: int) -> int:

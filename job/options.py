@@ -1,7 +1,10 @@
 """The commands' options: names, environment variables and help; and how they become one request."""
 
+import difflib
 import inspect
-from collections.abc import Callable
+import logging
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -12,6 +15,8 @@ from job.config import LogFormat, Request
 from job.presets import OPTIONS as HYPERPARAMETERS
 from job.presets import Hyperparameters, option
 from job.source import DataRequest
+
+log = logging.getLogger(__name__)
 
 
 def _named(name: str, text: str, default: str | None = None) -> Any:
@@ -60,11 +65,26 @@ _TEXTS: dict[str, tuple[str, str | None]] = {
     "learning_rate": ("The highest of the schedule.", "by preset"),
     "class_weight": ("balanced: errors on the rarer class count the more, so that both classes count the same.", "none"),
 }
+# Of the termination message, of scripts/environment.sh, and what Kubernetes sets in an Indexed Job.
+_OTHER_VARIABLES = ("JOB_TERMINATION_LOG", "JOB_PYTHON", "JOB_COMPLETION_INDEX")
+# What Kubernetes sets for a service whose name begins with "job".
+_OF_A_SERVICE = re.compile(r"JOB_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_[A-Z]+(_PROTO|_PORT|_ADDR)?)?)")
 Format = Annotated[LogFormat, _named("log_format", "auto draws a progress bar on a terminal.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and the plan; train nothing.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Discard an unfinished run instead of continuing it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Run = Annotated[Path, typer.Argument(help="A finished run's output folder.")]
+
+
+def warn_of_unknown_variables(environment: Mapping[str, str]) -> None:
+    """Warns of each variable that looks like one of ours and is none: a misspelt setting would be ignored in silence."""
+    known = [*(f"JOB_{name.upper()}" for name in (*_TEXTS, "log_format")), *_OTHER_VARIABLES]
+    for name in sorted(environment):
+        if name.startswith("JOB_") and name not in known and not _OF_A_SERVICE.fullmatch(name):
+            near = difflib.get_close_matches(name, known, 1, 0.75)
+            log.warning(
+                f"the environment variable {name} is not known and is ignored" + (f"; did you mean {near[0]}?" if near else "")
+            )
 
 
 def takes_request(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

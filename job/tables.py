@@ -109,8 +109,10 @@ def _means(tests: list[Scores]) -> list[str]:
 
 
 def _mean(values: Iterable[float | None], shown: str) -> str:
-    known = [value for value in values if value is not None]
-    return shown.format(sum(known) / len(known)) if known else "–"
+    """Of values that are all known: what some seeds lack has no mean over seeds."""
+    known = [*values]
+    present = [value for value in known if value is not None]
+    return shown.format(sum(present) / len(present)) if present and len(present) == len(known) else "–"
 
 
 def _with_spread(summary: Summary, shown: str) -> str:

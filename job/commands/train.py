@@ -226,12 +226,12 @@ class _Job:
         return predictors, files
 
     def _predictor(self, name: Architecture, seed: int, weights: list[np.ndarray]) -> NetworkPredictor:
-        from job.network.build import build_for
+        from job.network.build import build_for, set_weights
         from job.network.forward import Forward
 
         values = self._configuration.hyperparameters[name]
         network = build_for(name, values, seed, split(self._corpus, values).train)
-        network.set_weights(weights)
+        set_weights(network, weights)
         forward = Forward(network, values, kernel.choose(self._record.device, name, values))
         return NetworkPredictor(name, forward, self._corpus.words)
 

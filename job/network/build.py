@@ -10,13 +10,21 @@ from numpy.typing import NDArray
 
 from job.data import ngrams
 from job.data.reviews import Reviews
+from job.data.tokens import FIRST_WORD_ID
+from job.errors import ConfigurationError
 from job.presets import PAD, Architecture, Hyperparameters
 
 # Far below any tanh output, so that padding never is the maximum.
 _BELOW = -2.0
 
 
-def build(architecture: Architecture, values: Hyperparameters, seed: int, bigrams: NDArray[np.int64]) -> keras.Model:
+def build(
+    architecture: Architecture,
+    values: Hyperparameters,
+    seed: int,
+    bigrams: NDArray[np.int64],
+    words: int | None = None,
+) -> keras.Model:
     """Builds a network that maps a batch of reviews to probabilities <float32>[batch, 1] of being positive.
 
     Its input is <int32>[batch, length] token ids, padded at the end with 0; with `embedding_size` 0 it is
@@ -25,6 +33,8 @@ def build(architecture: Architecture, values: Hyperparameters, seed: int, bigram
 
     Args:
         bigrams: <int64>[bigrams], sorted, the ones with an embedding (see job/data/ngrams.py).
+        words: How many there are in the vocabulary, where that is known: no more of them get an embedding. The others, and
+            what is trained, are the same as in a larger table, which is drawn row by row.
     """
     keras.utils.set_random_seed(seed)
     layer = _recurrent(architecture, values)
@@ -36,7 +46,8 @@ def build(architecture: Architecture, values: Hyperparameters, seed: int, bigram
         return network
 
     tokens = keras.Input((None,), dtype="int32", name="tokens")
-    embedded = keras.layers.Embedding(values.vocabulary_size, values.embedding_size, name="embedding")(tokens)
+    rows = values.vocabulary_size if words is None else min(values.vocabulary_size, FIRST_WORD_ID + words)
+    embedded = keras.layers.Embedding(rows, values.embedding_size, name="embedding")(tokens)
     if len(bigrams):
         wide = keras.ops.cast(tokens, "int64")
         before = keras.ops.pad(wide, [[0, 0], [1, 0]])[:, :-1]
@@ -52,11 +63,25 @@ def build_for(architecture: Architecture, values: Hyperparameters, seed: int, tr
     """The network for the bigrams of the training reviews, with the embeddings' start that `ratio_scale` asks for."""
     size = values.vocabulary_size
     pairs = ngrams.frequent_bigrams(train, values.bigrams)
-    network = build(architecture, values, seed, pairs)
+    network = build(architecture, values, seed, pairs, len(train.corpus.words))
     if values.ratio_scale:
-        ratios = ngrams.log_count_ratios(train, pairs)
-        add_to_embeddings(network, values.ratio_scale * ratios[:size], values.ratio_scale * ratios[size:])
+        ratios = values.ratio_scale * ngrams.log_count_ratios(train, pairs)
+        add_to_embeddings(network, ratios[: network.get_layer("embedding").input_dim], ratios[size:])
     return network
+
+
+def set_weights(network: keras.Model, weights: list[NDArray[Any]]) -> None:
+    """Gives a network weights that were kept.
+
+    Raises:
+        ConfigurationError: They are of a network of another size.
+    """
+    if [array.shape for array in weights] != [variable.shape for variable in network.weights]:
+        raise ConfigurationError(
+            "the unfinished run is of an earlier version, which gave embeddings to more words than there are; "
+            "pass --fresh to discard it, or choose another --output"
+        )
+    network.set_weights(weights)
 
 
 def load(path: Path) -> keras.Model:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from job.analysis.scores import EQUAL, Weights
 from job.errors import DeviceMemoryError
+from job.network.build import set_weights
 from job.presets import Hyperparameters
 from job.records.history import Epoch
 from job.training.feed import Feed, Step
@@ -111,14 +112,18 @@ class Training:
         return State(asdict(self.position), arrays)
 
     def restore(self, state: State) -> None:
-        """Goes back to where `state` was taken."""
+        """Goes back to where `state` was taken.
+
+        Raises:
+            ConfigurationError: It is of a network of another size.
+        """
         history = [Epoch(**epoch) for epoch in state.position["history"]]
         self.position = Position(**(state.position | {"history": history}))
         groups = {
             group: [state.arrays[key] for key in sorted(state.arrays) if key.startswith(group)]
             for group in ("weights", "optimizer", "best")
         }
-        self._network.set_weights(groups["weights"])
+        set_weights(self._network, groups["weights"])
         for variable, value in zip(self._optimizer.variables, groups["optimizer"], strict=True):
             variable.assign(value)
         self._best = groups["weights"] if self._at_best() else groups["best"]
