@@ -15,7 +15,9 @@ from job.records.data import NearCopies
 
 _RUN = 3
 _SHARED = 0.8
-_PERMUTATIONS = 64
+# 16 bands of 4: of texts that share so much, one in 5,000 is no candidate. Wrong candidates only cost time.
+_BANDS, _ROWS = 16, 4
+_PERMUTATIONS = _BANDS * _ROWS
 # Shorter texts share runs by chance.
 _LEAST_WORDS = 8
 # Of more texts, as many are looked at, by their hashes: seconds and memory are not to grow with the data.
@@ -48,7 +50,7 @@ def count(
         made.update_batch(runs)
         return made
 
-    index = MinHashLSH(_SHARED, _PERMUTATIONS)
+    index = MinHashLSH(num_perm=_PERMUTATIONS, params=(_BANDS, _ROWS))
     runs_of: dict[int, NDArray[np.uint64]] = {}
     for place, words in zip(test.tolist(), texts(test), strict=True):
         if len(words) >= _LEAST_WORDS:

@@ -15,7 +15,7 @@ NAMES = {
 }
 COLUMNS = ("split", "part", "fold", "subset", "partition", "dataset_split")
 """Names of columns that say it."""
-_IN_A_NAME = re.compile(rf"(?:^|[-_. ])({'|'.join(NAMES)})(?:[-_. \d]|$)", re.IGNORECASE)
+_IN_A_NAME = re.compile(rf"(?:^|[-_. ])({'|'.join(NAMES)})(?=[-_. \d]|$)", re.IGNORECASE)
 _SHOWN = 5
 
 
