@@ -45,8 +45,11 @@ def count(
     )
     test = test[~np.isin(hashes[test], hashes[places[parts[places] == TRAIN]])]
 
+    # To draw the permutations takes longer than all else.
+    drawn = MinHash(_PERMUTATIONS).permutations
+
     def sketch(runs: NDArray[np.uint64]) -> MinHash:
-        made = MinHash(_PERMUTATIONS, hashfunc=int)
+        made = MinHash(_PERMUTATIONS, hashfunc=int, permutations=drawn)
         made.update_batch(runs)
         return made
 
