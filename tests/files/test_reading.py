@@ -92,13 +92,13 @@ def test_another_user_gets_one_line(tmp_path: Path) -> None:
 def test_who_has_no_home_encodes_for_this_run_only(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import platformdirs
 
-    from job import config
+    from job import source
 
     def homeless(*_: object, **__: object) -> str:
         raise RuntimeError("could not determine the home directory")
 
     monkeypatch.setattr(platformdirs, "user_cache_dir", homeless)
-    cache = config.resolve_source(config.DataRequest(data="embedded")).cache
+    cache = source.resolve_source(source.DataRequest(data="embedded")).cache
     assert cache == Path("/dev/null/no-home")
     done = command("data", "inspect", "--data", "embedded", env={"JOB_CACHE": str(cache)})
     assert done.returncode == 0
