@@ -3,7 +3,7 @@
 import os
 import sys
 
-from job.machine import signals
+from job.machine import signals, terminal
 
 
 def main() -> int:
@@ -12,6 +12,7 @@ def main() -> int:
         if getattr(sys, name) is None:
             # Closed by who started the job; what is written there is lost, and nothing else.
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for the whole process)
+    terminal.set_up()
     try:
         signals.install()
         from job.cli import run_command_line

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ import job
 from job import options, progress
 from job.config import LogFormat, Request, resolve
 from job.errors import OK, USAGE, InputOutputError, JobError, MissingInputError, OutputError
-from job.machine import signals, termination
+from job.machine import signals, terminal, termination
 from job.presets import ModelName
 from job.source import DataRequest, resolve_source
 
@@ -142,7 +142,10 @@ def predict(
     with environment.prepared(None, None):
         predictor = predict.load(VerifiedRun.verify(run), architecture)
         if table is not None:
-            predict_table.judge(predictor, table, text_column, output, (sys.stdout, ".jsonl" if as_json else ".csv"))
+            # A table is UTF-8, in whatever language its reader is: this is no text for people.
+            stdout: Any = sys.stdout
+            stdout.reconfigure(encoding="utf-8", newline="")
+            predict_table.judge(predictor, table, text_column, output, (stdout, ".jsonl" if as_json else ".csv"))
             return
         pieces = predict.pieces(stream, str(file)) if stream else iter([texts or []])
         for answers in predict.predict(predictor, pieces):
@@ -203,7 +206,7 @@ def report(
     from job.machine import environment
 
     with environment.prepared(runs[0], None):
-        typer.echo(str(report.write(runs)))
+        typer.echo(terminal.visible(str(report.write(runs))))
 
 
 @app.command()
@@ -212,7 +215,7 @@ def validate(run: options.Run) -> None:
     from job.commands import validate
 
     count = validate.validate(run)
-    typer.echo(f"{run}: valid; metrics.json follows its schema and {count} files are as they were written")
+    typer.echo(terminal.visible(f"{run}: valid; metrics.json follows its schema and {count} files are as they were written"))
 
 
 @data_app.command()
@@ -223,7 +226,7 @@ def fetch(request: DataRequest) -> None:
 
     source = resolve_source(request)
     options.warn_of_unknown_variables(os.environ)
-    typer.echo(f"{source.name}: encoded in {data.fetch(source)}")
+    typer.echo(terminal.visible(f"{source.name}: encoded in {data.fetch(source)}"))
 
 
 @data_app.command()
@@ -292,6 +295,7 @@ def run_command_line() -> int:
         if show is None:
             raise
         # A usage error of the command line library, which brings its text and its code (2) along.
+        error.message = terminal.visible(getattr(error, "message", ""))  # type: ignore[attr-defined]
         show()
         return int(getattr(error, "exit_code", USAGE))
 

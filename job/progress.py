@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from job.config import LogFormat
-from job.machine import signals
+from job.machine import signals, terminal
 
 if TYPE_CHECKING:
     from job.records.history import Epoch
@@ -21,12 +21,14 @@ class Display:
     """Plain text: a line for what happens, a line an epoch."""
 
     def log(self, record: logging.LogRecord) -> None:
-        """Shows what was logged."""
-        self.show(_text(record))
+        """Shows what was logged; only libraries log several lines."""
+        text = _text(record)
+        for line in [text] if record.name.startswith("job.") else text.splitlines():
+            self.show(line)
 
     def show(self, text: str) -> None:
         """Something worth a line."""
-        print(text, file=sys.stderr, flush=True)
+        print(terminal.visible(text), file=sys.stderr, flush=True)
 
     def fail(self, text: str, exit_code: int) -> None:
         """The error that the job ends with."""
@@ -60,23 +62,30 @@ class JsonDisplay(Display):
     """One JSON object a line: `time` (Unix seconds), `event`, and what belongs to it."""
 
     def log(self, record: logging.LogRecord) -> None:
-        super().show(_json_line("message", level=record.levelname.lower(), message=_text(record)))
+        self._write("message", level=record.levelname.lower(), message=_text(record))
 
     def show(self, text: str) -> None:
-        super().show(_json_line("message", level="info", message=text))
+        self._write("message", level="info", message=text)
 
     def fail(self, text: str, exit_code: int) -> None:
-        super().show(_json_line("error", exit_code=exit_code, message=f"error: {text}"))
+        self._write("error", exit_code=exit_code, message=f"error: {text}")
 
     def start(self, name: str, seed: int, epochs: int) -> None:
         self._trial = {"architecture": name, "seed": seed}
-        super().show(_json_line("start", **self._trial, epochs=epochs))
+        self._write("start", **self._trial, epochs=epochs)
 
     def epoch(self, epoch: "Epoch") -> None:
-        super().show(_json_line("epoch", **self._trial, **asdict(epoch)))
+        self._write("epoch", **self._trial, **asdict(epoch))
+
+    def _write(self, event: str, **values: Any) -> None:
+        print(_json_line(event, **values), file=sys.stderr, flush=True)
 
 
 def _json_line(event: str, **values: Any) -> str:
+    # Not before it is needed: what checks records takes a while to import.
+    from job.records.base import without_lone_surrogates
+
+    values = {name: without_lone_surrogates(value) if isinstance(value, str) else value for name, value in values.items()}
     return json.dumps({"time": round(time.time(), 3), "event": event} | values)
 
 
@@ -98,7 +107,7 @@ class LiveDisplay(Display):
         self._task: Any = None
 
     def show(self, text: str) -> None:
-        self.bar.console.print(text, highlight=False, markup=False)
+        self.bar.console.print(terminal.visible(text), highlight=False, markup=False)
 
     def start(self, name: str, seed: int, epochs: int) -> None:
         super().start(name, seed, epochs)

@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+from job.machine import terminal
+from job.records.base import without_lone_surrogates
 from job.records.metrics import Metrics
 from job.records.trials import ArchitectureRecord, Scores, Summary
 
@@ -49,6 +51,8 @@ def to_values(value: Any) -> Any:
         return {field.name: to_values(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
         return {str(key): to_values(each) for key, each in value.items()}
+    if isinstance(value, str):
+        return without_lone_surrogates(value)
     return [to_values(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
@@ -64,11 +68,16 @@ def print_summary(metrics: Metrics, folder: Path) -> None:
     console.print(_results(metrics))
     if metrics.dependency:
         console.print(_distances(metrics.dependency))
-    console.print(metrics.verdict, highlight=False)
+    _say(console, metrics.verdict)
     if metrics.reproduction:
         console.print(_reproduction(metrics.reproduction))
-        console.print(metrics.reproduction.sentence, highlight=False)
-    console.print(f"Results: {folder}", highlight=False, soft_wrap=True)
+        _say(console, metrics.reproduction.sentence)
+    _say(console, f"Results: {folder}", soft_wrap=True)
+
+
+def _say(console: Console, text: str, soft_wrap: bool = False) -> None:
+    """A sentence as it is: names in it are no markup."""
+    console.print(terminal.visible(text), highlight=False, markup=False, soft_wrap=soft_wrap)
 
 
 def _console() -> Console:
@@ -147,24 +156,21 @@ def print_evaluation(found: "Evaluation") -> None:
     """What `evaluate` found."""
     console = _console()
     part = "its own test part" if found.part == "test" else "all of it"
-    console.print(f"{found.data}, {part}: {found.reviews:,} reviews", highlight=False)
+    _say(console, f"{found.data}, {part}: {found.reviews:,} reviews")
     if found.trained_on:
-        console.print(
-            f"warning: {found.trained_on:,} of them were in the run's training or validation data, word for word",
-            highlight=False,
-        )
+        _say(console, f"warning: {found.trained_on:,} of them were in the run's training or validation data, word for word")
     console.print(_scores({name: model.all for name, model in found.models.items()}, "with 95 % intervals"))
     new = {name: model.not_trained_on for name, model in found.models.items() if model.not_trained_on}
     if new:
         console.print(_scores(new, "new texts alone"))
     if found.majority:
-        console.print(
+        _say(
+            console,
             f"Always answering {found.majority.label}, as most of the run's training texts are, gets an accuracy of "
             f"{found.majority.accuracy:.4f} ({found.majority.ci95[0]:.4f} to {found.majority.ci95[1]:.4f}).",
-            highlight=False,
         )
     if found.verdict:
-        console.print(found.verdict, highlight=False)
+        _say(console, found.verdict)
 
 
 def _scores(models: "Mapping[ModelName, ScoresWithIntervals]", title: str) -> Table:
@@ -199,7 +205,7 @@ def print_check(values: dict[str, Any]) -> None:
             shown = ", ".join(
                 f"{name} {', '.join(each) if isinstance(each, list) else each}" for name, each in value.items() if each
             )
-        print(f"{key.replace('_', ' ')}: {'–' if shown in (None, '') else shown}")
+        print(terminal.visible(f"{key.replace('_', ' ')}: {'–' if shown in (None, '') else shown}"))
 
 
 def print_inspection(report: "Inspection") -> None:
@@ -209,12 +215,14 @@ def print_inspection(report: "Inspection") -> None:
     for key, value in asdict(report).items():
         if key == "faults":
             for fault in value or ["none found"]:
-                print(f"fault: {fault}" if value else "faults: none found")
+                print(terminal.visible(f"fault: {fault}" if value else "faults: none found"))
         elif key == "reading":
-            print(f"read: {findings.describe(report.reading)}")
+            print(terminal.visible(f"read: {findings.describe(report.reading)}"))
             for notice in report.reading.notices:
-                print(f"notice: {notice}")
+                print(terminal.visible(f"notice: {notice}"))
         elif isinstance(value, dict):
-            print(f"{key}: " + ", ".join(f"{name.replace('_', ' ')} {each:,}" for name, each in value.items()))
+            print(
+                terminal.visible(f"{key}: " + ", ".join(f"{name.replace('_', ' ')} {each:,}" for name, each in value.items()))
+            )
         elif value is not None:
-            print(f"{key.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}")
+            print(terminal.visible(f"{key.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}"))

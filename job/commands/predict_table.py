@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from job.commands.predict import Answer, predict
-from job.data.decoding import without_lone_surrogates
 from job.data.readers import TEXT_COLUMNS, find_column
 from job.data.sheet import Cells, Sheet, kind
 from job.errors import ConfigurationError, DataError
 from job.files import atomic
 from job.network.predictor import Predictor
+from job.records.base import without_lone_surrogates
 
 log = logging.getLogger(__name__)
 OUTPUTS = (".csv", ".tsv", ".jsonl", ".parquet")

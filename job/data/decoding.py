@@ -49,12 +49,3 @@ def decode(content: bytes, encoding: str | None) -> str:
     """The text of a whole file; raises UnicodeDecodeError where it is something else."""
     name, mark = of_mark(content[:4], encoding)
     return content[len(mark) :].decode(name)
-
-
-def without_lone_surrogates(text: str) -> str:
-    """Text that can be written as UTF-8: half a surrogate pair, which an escape in JSON can leave, becomes U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text

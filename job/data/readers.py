@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from job.data import decoding, parts, sheets
+from job.data import parts, sheets
 from job.data.folders import LAYOUT, FolderReader, TarReader, walk
 from job.data.labels import UNLABELLED
 from job.data.parts import UNSAID
 from job.data.rows import Reader, Row
 from job.data.sheet import KINDS, MAX_TEXT, Cells, Sheet, kind
 from job.errors import DataError, MissingInputError
+from job.records.base import without_lone_surrogates
 from job.source import Columns, DataSource
 
 TEXT_COLUMNS = ("text", "review", "sentence", "content", "comment", "body")
@@ -148,7 +149,7 @@ class TableReader(Reader):
                 raise DataError(f"{sheet.path}, row {number}: expected a text, not {type(text).__name__}")
             if len(text) > MAX_TEXT:
                 raise DataError(f"{sheet.path}, row {number}: a text of {len(text)} characters; at most {MAX_TEXT} are read")
-            whole = decoding.without_lone_surrogates(text)
+            whole = without_lone_surrogates(text)
             half_pairs += whole != text
             label = values["label"]
             if isinstance(label, (list, dict)):
@@ -164,8 +165,8 @@ class TableReader(Reader):
                 number=number,
                 part=part,
                 split=values.get("split"),
-                group=None if group is None else decoding.without_lone_surrogates(str(group)),
-                id=None if own is None else decoding.without_lone_surrogates(str(own)),
+                group=None if group is None else without_lone_surrogates(str(group)),
+                id=None if own is None else without_lone_surrogates(str(own)),
             )
         if half_pairs:
             self.warnings.append(

@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from job.machine.terminal import visible
+
 # Where Kubernetes looks unless told otherwise, and what it takes:
 # https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
 _DEFAULT = Path("/dev/termination-log")
@@ -19,6 +21,7 @@ def leave(text: str, name: str | None) -> None:
     path = Path(name) if name else _DEFAULT
     if name or os.path.exists(path):
         try:
-            path.write_bytes(text.encode()[:_BYTES].decode(errors="ignore").encode())
+            path.write_bytes(visible(text).encode()[:_BYTES].decode(errors="ignore").encode())
         except OSError as error:
-            print(f"warning: {path}: {error.strerror}; no termination message was left", file=sys.stderr)
+            said = f"warning: {path}: {error.strerror}; no termination message was left"
+            print(visible(said), file=sys.stderr)

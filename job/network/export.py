@@ -169,8 +169,8 @@ def verify(folders: list[Path], texts: list[str], expected: list[NDArray[np.floa
         JobError: A model cannot be loaded there or computes something else, which is a defect.
     """
     asked = json.dumps({"folders": [str(folder.resolve()) for folder in folders], "texts": texts})
-    # Not this package's folder, which could be found where Python was started.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # Not this package's folder, which could be found where Python was started; nor that warnings are to be errors.
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONWARNINGS")}
     done = subprocess.run(
         [sys.executable, "-c", _ASK],
         input=asked,

@@ -59,6 +59,12 @@ class Output:
         Raises:
             OutputError: It cannot.
         """
+        try:
+            str(self.folder.resolve()).encode()
+        except UnicodeEncodeError:
+            raise OutputError(
+                f"{self.folder}: is no path in UTF-8, and TensorFlow writes to no other; choose another --output"
+            ) from None
         probe = atomic.temporary(self.folder / "write-test")
         try:
             with atomic.explained(self.folder):

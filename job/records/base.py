@@ -1,9 +1,10 @@
 """What the records share: JSON with names and types."""
 
 import json
+from enum import Enum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -13,12 +14,26 @@ Kernel = Literal["cudnn", "xla", "while_loop"]
 """What runs a recurrence: cuDNN, our own loops compiled by XLA, or Keras's loop over time steps."""
 
 
+def without_lone_surrogates(text: str) -> str:
+    """Text that can be written as UTF-8: half a surrogate pair becomes U+FFFD. An escape in JSON can leave one, or a path that is no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 class Record(BaseModel):
-    """JSON with names and types. What was never set is not written; numbers that JSON does not have are refused."""
+    """JSON with names and types. What was never set is not written; numbers and texts that JSON does not have are refused or replaced."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, populate_by_name=True
     )
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        return without_lone_surrogates(value) if isinstance(value, str) and not isinstance(value, Enum) else value
 
     @classmethod
     def parse(cls, content: bytes) -> Self:

@@ -105,7 +105,7 @@ def _fill(template: str, **values: Any) -> bytes:
     )
     environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.2f} %"
     environment.filters["number"] = lambda value: "–" if value is None else f"{value:.4f}"
-    return environment.get_template(template).render(**values).encode()
+    return environment.get_template(template).render(**values).encode(errors="replace")
 
 
 def _rows(run: FinishedRun) -> list[_Row]:

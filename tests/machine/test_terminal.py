@@ -1,0 +1,147 @@
+"""Names, words and labels of users' files on a terminal, in a log and in records."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from job import progress
+from job.machine import termination
+from job.machine.terminal import visible
+from job.records.base import without_lone_surrogates
+from tests.conftest import ROOT, Command, rows, table
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Größe – 价格 👩‍🔬 a\u00a0b", "Größe – 价格 👩‍🔬 a\u00a0b"),
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("two\nlines\r\tand \0", r"two\x0alines\x0d\x09and \x00"),
+        ("\x7f\x85\x9b2J", r"\x7f\x85\x9b2J"),
+        ("gpj.\u202etxt\u2028", r"gpj.\u202etxt\u2028"),
+        (os.fsdecode(b"caf\xe9"), r"caf\xe9"),
+        ("\ud83d", r"\ud83d"),
+    ],
+)
+def test_what_nobody_sees_is_written_out(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+@given(st.text(st.characters()))
+def test_what_is_shown_is_one_line_that_steers_nothing_and_can_be_written(text: str) -> None:
+    shown = visible(text)
+    assert not any(ord(letter) < 0x20 or 0x7F <= ord(letter) < 0xA0 for letter in shown)
+    assert len(f"{shown}.".splitlines()) == 1
+    shown.encode()
+    assert visible(shown) == shown
+
+
+def test_half_a_character_is_replaced_in_records_and_a_whole_one_joined() -> None:
+    assert without_lone_surrogates(os.fsdecode(b"caf\xe9.csv")) == "caf\ufffd.csv"
+    assert without_lone_surrogates("\ud83d\ude00!") == "😀!"
+    assert without_lone_surrogates("é") == "é"
+
+
+def test_a_log_line_is_one_line_and_json_stays_json(capsys: pytest.CaptureFixture[str]) -> None:
+    name = os.fsdecode(b"a\x1b]0;x\x07\nerror: forged\xe9")
+    ours = logging.LogRecord("job.data", logging.WARNING, "", 0, name, None, None)
+    library = logging.LogRecord("py.warnings", logging.WARNING, "", 0, "one\n  two\x1b", None, None)
+    progress.Display().log(ours)
+    progress.Display().log(library)
+    progress.JsonDisplay().log(ours)
+    first, second, third, fourth = capsys.readouterr().err.splitlines()
+    assert first == r"warning: a\x1b]0;x\x07\x0aerror: forged\xe9"
+    assert [second, third] == ["warning: one", r"  two\x1b"]
+    assert json.loads(fourth)["message"] == "warning: a\x1b]0;x\x07\nerror: forged\ufffd"
+
+
+def test_the_termination_message_is_visible_text(tmp_path: Path) -> None:
+    termination.leave(os.fsdecode(b"error: a\x1b caf\xe9"), str(tmp_path / "log"))
+    assert (tmp_path / "log").read_text() == r"error: a\x1b caf\xe9"
+
+
+ESCAPED = "x\x1b[31m.csv"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("data", "inspect", "--data", ESCAPED), 0),
+        (("data", "inspect", "--data", f"no-{ESCAPED}"), 66),
+        (("predict", f"no-{ESCAPED}", "text"), 66),
+        (("predict", "run", "--file", ESCAPED), 2),
+        (("train", f"--{ESCAPED}"), 2),
+        (("train", "--data", "embedded", "--text-column", ESCAPED), 78),
+    ],
+)
+def test_no_command_sends_an_escape_to_a_terminal(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(ESCAPED).write_bytes(table([(f"{text} \x1b[5m", label) for text, label in rows(60)]))
+    done = command(*arguments, env={"JOB_CACHE": str(tmp_path / "cache")})
+    assert done.returncode == code
+    assert "\x1b" not in done.stdout + done.stderr
+    assert r"\x1b[31m" in done.stdout + done.stderr or code == 78
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "ascii:strict"])
+def test_a_standard_output_that_lacks_characters_gets_their_numbers(
+    command: Command, finished: Path, tmp_path: Path, encoding: str
+) -> None:
+    path = tmp_path / "价格.csv"
+    path.write_bytes(table(rows(60)))
+    environment = {"PYTHONIOENCODING": encoding, "JOB_CACHE": str(tmp_path / "cache")}
+    done = command("data", "inspect", "--data", path, env=environment)
+    assert done.returncode == 0
+    assert r"\u4ef7\u683c.csv" in done.stdout
+    done = command("evaluate", finished, "--data", path, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_table_is_utf8_whatever_the_standard_output_is(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("text,note\ngood,café\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "job", "predict", str(finished), "--data", str(tmp_path / "t.csv")],
+        capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "good,café,".encode() in done.stdout
+
+
+def test_names_are_no_markup(command: Command, finished: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a[red]b[" / "c].csv"
+    path.parent.mkdir()
+    path.write_bytes(table(rows(60)))
+    other = tmp_path / "[bold]x.csv"
+    other.write_bytes(path.read_bytes())
+    for each in (path, other):
+        done = command("evaluate", finished, "--data", each, env={"JOB_CACHE": str(tmp_path / "cache")})
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"{each.name}, all of it: 60 reviews")
+
+
+def test_a_path_that_is_no_utf8_trains_to_the_end_though_warnings_are_errors(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.csv")
+    path.write_bytes(table(rows(60)))
+    small = ("--preset", "quickstart", "--epochs", "1", "--units", "4", "--architecture", "rnn", "--device", "cpu")
+    done = command("train", "--data", path, "--output", tmp_path / "o", *small, env={"PYTHONWARNINGS": "error"})
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "o" / "metrics.json").read_text())["data"]["name"] == "caf\ufffd.csv"
+    assert command("validate", tmp_path / "o").returncode == 0
+    assert command("report", tmp_path / "o").returncode == 0
+
+
+def test_an_output_that_is_no_utf8_is_73_before_anything_is_trained(command: Command, tmp_path: Path) -> None:
+    output = tmp_path / os.fsdecode(b"o\xe9")
+    done = command("train", "--preset", "quickstart", "--output", output)
+    assert done.returncode == 73
+    assert r"o\xe9: is no path in UTF-8, and TensorFlow writes to no other; choose another --output" in done.stderr
+    assert not output.exists()
