@@ -16,7 +16,7 @@ from job.files import checksum
 from job.output import predictions
 from job.output.metrics import compile_metrics
 from job.output.results import BaselineResult, TrialResult, Trials
-from job.presets import Architecture, ModelName
+from job.presets import HALF, Architecture, ModelName
 from job.records.history import HistoryRow
 from job.records.metrics import DataRecord, Metrics
 from job.records.run import Examples, Identity, RunRecord
@@ -83,6 +83,12 @@ class VerifiedRun:
     def models(self) -> list[ModelName]:
         """Those that can be asked: of networks that did not diverge, and the linear one where it was kept."""
         return [name for name in ModelName if (self.folder / name / model_file(name)).exists()]
+
+    def threshold(self, name: ModelName) -> float:
+        """Above which a model's probability is labelled positive."""
+        metrics = self.metrics
+        entry = metrics.baseline if name is ModelName.baseline else metrics.architectures[Architecture(name)]
+        return entry.threshold.value if entry.threshold else HALF
 
     def words(self) -> list[str]:
         """The vocabulary by rank."""
@@ -226,7 +232,7 @@ def difference(there: Identity | None, here: Identity) -> str:
     """The first setting in which two identities differ, in words."""
     if there is None:
         return "it holds none that this version knows"
-    for name in ("preset", "distances", "data"):
+    for name in ("preset", "distances", "data", "threshold"):
         old, new = getattr(there, name), getattr(here, name)
         if old != new:
             return f"its {name} is {str(old)[:40]}, here {str(new)[:40]}"
