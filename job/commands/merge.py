@@ -43,7 +43,7 @@ def merge(places: list[Path], folder: Path, wait: float) -> Metrics:
     output.prepare()
     with output.locked():
         output.sweep()
-        there = finished.find(folder, shards[0].record.identity)
+        there = finished.find(folder, shards[0].record.identity, lambda: finished.free_folder(folder, "merged"))
         trials = Trials()
         for shard in shards:
             for architecture, result in shard.trials:

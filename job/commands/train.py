@@ -66,17 +66,26 @@ class _Job:
 
     def run(self) -> Metrics:
         """Finds what is there, trains what is missing, and publishes."""
-        before = finished.find(self._output.folder, self._identity, self._fresh)
+        before = self._find()
         if before is not None and before.holds(self._configuration.trials()) and not self._output.has_leftovers():
             return self._nothing_to_do(before)
         with self._output.locked():
             # Once more: what was waited for may have changed or finished the run.
             if not _is_still(before, self._output):
-                before = finished.find(self._output.folder, self._identity, self._fresh)
+                before = self._find()
             self._output.sweep()
             if before is not None and before.holds(self._configuration.trials()):
                 return self._nothing_to_do(before)
             return self._train(before)
+
+    def _find(self) -> VerifiedRun | None:
+        return finished.find(self._output.folder, self._identity, self._free_output, self._fresh)
+
+    def _free_output(self) -> Path:
+        """What to give as --output where this run's is taken."""
+        folder = self._output.folder
+        output = folder.parent.parent if self._configuration.shard else folder
+        return finished.free_folder(output, Path(self._configuration.source.name).name.split(".")[0])
 
     def _nothing_to_do(self, there: VerifiedRun) -> Metrics:
         log.info(f"{self._output.folder} already holds this run, finished; nothing to do")

@@ -1,8 +1,12 @@
 """A finished run: as it was made, or as it is read back from its folder."""
 
 import csv
+import itertools
 import json
-from collections.abc import Iterable
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -168,8 +172,21 @@ class FinishedRun(VerifiedRun):
         return np.stack([result.probabilities for result in self.trials.of(name) if len(result.probabilities)])
 
 
-def find(folder: Path, identity: Identity, fresh: bool = False) -> VerifiedRun | None:
+def free_folder(output: Path, name: str) -> Path:
+    """A folder beside `output` that is not there yet, called after it and after what is to be kept in it."""
+    word = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "run"
+    names = (
+        f"{output.resolve().name or 'output'}-{word}{number}"
+        for number in itertools.chain([""], (f"-{each}" for each in itertools.count(2)))
+    )
+    return next(path for path in map(output.parent.joinpath, names) if not os.path.lexists(path))
+
+
+def find(folder: Path, identity: Identity, another: Callable[[], Path], fresh: bool = False) -> VerifiedRun | None:
     """The finished run of this identity in a folder; None where there is none.
+
+    Args:
+        another: Names the --output to choose where this one is taken.
 
     Raises:
         ConfigurationError: The folder holds a run of another configuration, and it is not to be discarded.
@@ -184,7 +201,8 @@ def find(folder: Path, identity: Identity, fresh: bool = False) -> VerifiedRun |
     there = _identity(values)
     if there != identity:
         what = difference(there, identity)
-        remedy = "choose another --output" + ("" if metrics else ", or pass --fresh to discard the unfinished run")
+        remedy = f"run the same command with --output {shlex.quote(str(another()))}"
+        remedy += "" if metrics else ", or with --fresh to discard the unfinished run"
         raise ConfigurationError(
             f"{folder} holds {'a finished' if metrics else 'an unfinished'} run of another configuration ({what}); {remedy}"
         )
@@ -192,7 +210,7 @@ def find(folder: Path, identity: Identity, fresh: bool = False) -> VerifiedRun |
         return None
     if fresh:
         raise ConfigurationError(
-            f"{folder}: --fresh discards unfinished runs only, and this one is finished; choose another --output, or remove the folder"
+            f"{folder}: --fresh discards unfinished runs only, and this one is finished; run the same command with --output {shlex.quote(str(another()))}, or remove the folder"
         )
     try:
         return VerifiedRun.verify(folder)

@@ -156,9 +156,25 @@ def test_another_configuration_s_output_is_refused(command: Command, finished: P
     done = command("train", "--preset", "quickstart", "--output", finished, "--seeds", "2", *SMALL, "--units", "9")
     assert done.returncode == 78
     assert "its units is 8, here 9" in done.stderr
+    assert f"run the same command with --output {finished}-embedded" in done.stderr
     done = command("train", "--preset", "quickstart", "--output", finished, "--seeds", "2", *SMALL, "--fresh")
     assert done.returncode == 78
     assert tree(finished) == before
+
+
+def test_own_data_after_a_quickstart_are_told_which_output_to_take(
+    command: Command, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("output").symlink_to(finished)
+    Path("My reviews.v2.csv").write_bytes(table(rows(60)))
+    arguments = ("train", "--preset", "quickstart", "--data", "My reviews.v2.csv", *SMALL)
+    done = command(*arguments)
+    assert done.returncode == 78
+    assert "output holds a finished run of another configuration (its data is " in done.stderr
+    assert done.stderr.endswith("); run the same command with --output output-my-reviews\n")
+    Path("output-my-reviews").mkdir()
+    assert command(*arguments).stderr.endswith("run the same command with --output output-my-reviews-2\n")
 
 
 def test_validate_finds_a_changed_or_missing_file(command: Command, finished: Path, tmp_path: Path) -> None:
