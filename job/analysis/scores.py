@@ -65,19 +65,39 @@ def score(labels: NDArray[Any], logits: NDArray[Any], said: NDArray[np.bool_] | 
     """
     from sklearn import metrics
 
-    said = logits > 0 if said is None else said
-    loss, has_both = losses(labels, logits)[0], bool(0 < np.sum(labels) < len(labels))
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(labels, said, average="binary", zero_division=0.0)
+    has_both = bool(0 < np.sum(labels) < len(labels))
     return Scores(
-        accuracy=float(np.mean(said == (labels == 1))),
-        loss=loss,
+        **vars(label_scores(labels, logits > 0 if said is None else said)),
+        loss=losses(labels, logits)[0],
         auc=_share(metrics.roc_auc_score(labels, logits)) if has_both else None,
-        f1=float(f1),
         brier=float(np.mean((probabilities(logits) - labels) ** 2)),
+        average_precision=_share(metrics.average_precision_score(labels, logits)) if has_both else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelScores:
+    """What depends on labels alone, and not on how sure they are; see `Scores`."""
+
+    accuracy: float
+    balanced_accuracy: float | None
+    precision: float
+    recall: float
+    f1: float
+
+
+def label_scores(labels: NDArray[Any], said: NDArray[np.bool_]) -> LabelScores:
+    """Of the reviews that are labelled positive, <bool>[reviews]."""
+    from sklearn import metrics
+
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(labels, said, average="binary", zero_division=0.0)
+    has_both = bool(0 < np.sum(labels) < len(labels))
+    return LabelScores(
+        accuracy=float(np.mean(said == (labels == 1))),
+        balanced_accuracy=float(metrics.balanced_accuracy_score(labels, said)) if has_both else None,
         precision=float(precision),
         recall=float(recall),
-        balanced_accuracy=float(metrics.balanced_accuracy_score(labels, said)) if has_both else None,
-        average_precision=_share(metrics.average_precision_score(labels, logits)) if has_both else None,
+        f1=float(f1),
     )
 
 

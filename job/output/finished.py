@@ -24,7 +24,7 @@ from job.presets import HALF, Architecture, ModelName
 from job.records.history import HistoryRow
 from job.records.metrics import DataRecord, Metrics
 from job.records.run import Examples, Identity, RunRecord
-from job.records.trials import BaselineRecord
+from job.records.trials import BaselineRecord, Threshold
 
 METRICS, RECORD = "metrics.json", "run.json"
 PREDICTIONS, EXAMPLES, REPORT = "predictions.csv", "examples.json", "report.html"
@@ -90,9 +90,17 @@ class VerifiedRun:
 
     def threshold(self, name: ModelName) -> float:
         """Above which a model's probability is labelled positive."""
+        found = self._threshold(name)
+        return found.value if found else HALF
+
+    def threshold_rule(self, name: ModelName) -> str:
+        """By what it was chosen, or `given`."""
+        found = self._threshold(name)
+        return found.rule if found else "given"
+
+    def _threshold(self, name: ModelName) -> Threshold | None:
         metrics = self.metrics
-        entry = metrics.baseline if name is ModelName.baseline else metrics.architectures[Architecture(name)]
-        return entry.threshold.value if entry.threshold else HALF
+        return (metrics.baseline if name is ModelName.baseline else metrics.architectures[Architecture(name)]).threshold
 
     def words(self) -> list[str]:
         """The vocabulary by rank."""

@@ -73,7 +73,7 @@ def test_it_opens_from_disk_asks_for_nothing_and_fits(browser: Any, hostile: Pat
     # The colours are the scheme's.
     light = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(251, 251, 250)"
     assert light == (scheme == "light")
-    assert page.locator("figure svg").count() == 6
+    assert page.locator("figure svg").count() == 7
     page.close()
 
 
