@@ -229,8 +229,11 @@ class _ThresholdTable:
 
     name: str
     title: str
-    rows: list[tuple[float, str, LabelScores]]
-    """The threshold, what is said of it, and the scores at it."""
+    chosen: float
+    rule: str
+    """By what: in words, or `given`."""
+    rows: list[tuple[float, LabelScores]]
+    """The thresholds, the chosen one among them, and the scores at each."""
 
 
 def _thresholds(run: FinishedRun, best: dict[Architecture, NDArray[np.float32]]) -> list[_ThresholdTable]:
@@ -239,14 +242,10 @@ def _thresholds(run: FinishedRun, best: dict[Architecture, NDArray[np.float32]])
     made = []
     for name, probabilities in models.items():
         chosen, rule = run.threshold(name), run.threshold_rule(name)
-        said = "this run's" if rule == "given" else f"this run's, best by {rule} on validation reviews"
-        # The chosen one may be one of the round ones.
         values = sorted({*_THRESHOLDS, chosen})
-        rows = [
-            (value, said if value == chosen else "", label_scores(run.labels, is_positive(probabilities, value)))
-            for value in values
-        ]
-        made.append(_ThresholdTable(name=name, title=name.title, rows=rows))
+        rows = [(value, label_scores(run.labels, is_positive(probabilities, value))) for value in values]
+        rule = "balanced accuracy" if rule == "balanced" else rule
+        made.append(_ThresholdTable(name=name, title=name.title, chosen=chosen, rule=rule, rows=rows))
     return made
 
 
