@@ -11,10 +11,11 @@ import typer
 
 import job
 from job import options, progress
-from job.config import DataRequest, LogFormat, Request, resolve, resolve_source
+from job.config import LogFormat, Request, resolve
 from job.errors import OK, USAGE, InputOutputError, JobError, MissingInputError, OutputError
 from job.machine import signals, termination
 from job.presets import ModelName
+from job.source import DataRequest, resolve_source
 
 if TYPE_CHECKING:
     from job.records.metrics import Metrics
@@ -113,7 +114,7 @@ def predict(
 
 
 @app.command()
-@options.takes_request("preset")
+@options.takes_request("preset", "test_data", "validation_data", "group_column", "id_column")
 def evaluate(request: DataRequest, run: options.Run, as_json: options.AsJson = False) -> None:
     """Score a run's models on other labelled data, with intervals."""
     if request.data is None:

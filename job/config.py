@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from job.errors import ConfigurationError
 from job.presets import HALF, PRESETS, Architecture, Hyperparameters, Preset, PresetName, ThresholdRule, Value
+from job.source import DataRequest, DataSource, resolve_source, settings_of_files
 
 if TYPE_CHECKING:
     from job.records.run import Identity, Plan
@@ -35,18 +36,6 @@ class LogFormat(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataRequest:
-    """What a user says of the data; None leaves it to the preset, or to what is found. Each field is an option."""
-
-    cache: Path | None = None
-    preset: PresetName = PresetName.standard
-    data: str | None = None
-    text_column: str | None = None
-    label_column: str | None = None
-    distance: list[int] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Request(DataRequest):
     """What a user says of a run."""
 
@@ -60,20 +49,6 @@ class Request(DataRequest):
     """A rule's name, or a number."""
     hyperparameters: Mapping[str, Value | None] = field(default_factory=dict)
     """Instead of the preset's, by name; None leaves the preset's."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSource:
-    """Where labelled reviews come from."""
-
-    name: str
-    """`embedded`, `imdb` or a path."""
-    cache: Path
-    """Folder for downloads and encoded data."""
-    text_column: str | None = None
-    label_column: str | None = None
-    distances: tuple[int, ...] = (10,)
-    """Filler tokens between the two clues of the embedded corpus; its reviews are of each distance in turn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +105,9 @@ class Configuration:
         return Plan(
             preset=self.preset,
             data=source.name,
-            text_column=source.text_column,
-            label_column=source.label_column,
+            text_column=source.columns.text,
+            label_column=source.columns.label,
+            **settings_of_files(source),
             distances=list(source.distances) if source.name == "embedded" else None,
             device=self.device,
             require_fast_kernel=self.require_fast_kernel,
@@ -159,45 +135,6 @@ def fingerprint(identity: "Identity") -> str:
         return {name: known(value) for name, value in values.items() if name not in later or value != later[name]}
 
     return hashlib.sha256(json.dumps(known(identity.to_values()), sort_keys=True).encode()).hexdigest()
-
-
-def resolve_source(request: DataRequest) -> DataSource:
-    """Where the data come from.
-
-    Raises:
-        ConfigurationError: A value out of range, or options that contradict one another.
-    """
-    preset = PRESETS[request.preset]
-    name = request.data or preset.data
-    distances = request.distance or []
-    if preset.remedies and name != "embedded":
-        raise ConfigurationError(
-            f"--preset {request.preset} needs to know how far apart the deciding words are, but --data is {name}; leave it out"
-        )
-    if distances and name != "embedded":
-        raise ConfigurationError(f"--distance is of the embedded corpus, but --data is {name}; leave one of them out")
-    for distance in distances:
-        if not 2 <= distance <= 10_000:
-            raise ConfigurationError(
-                f"--distance {distance}: expected 2 to 10000 tokens (next to each other, the clues are a word pair)"
-            )
-    if len(distances) > 1 and not preset.remedies:
-        raise ConfigurationError(f"--distance is given {len(distances)} times, which is of --preset dependency; give one")
-    if (request.text_column or request.label_column) and name in ("embedded", "imdb"):
-        raise ConfigurationError(f"--text-column and --label-column are of a file, but --data is {name}; leave them out")
-    return DataSource(
-        name=name,
-        cache=request.cache or _default_cache(),
-        text_column=request.text_column,
-        label_column=request.label_column,
-        distances=tuple(sorted(set(distances))) or preset.distances,
-    )
-
-
-def _default_cache() -> Path:
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("sentiment-job", appauthor=False))
 
 
 def resolve(request: Request) -> Configuration:

@@ -11,9 +11,10 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from job.config import DataRequest, LogFormat, Request
+from job.config import LogFormat, Request
 from job.presets import OPTIONS as HYPERPARAMETERS
 from job.presets import Hyperparameters, option
+from job.source import DataRequest
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +36,18 @@ _TEXTS: dict[str, tuple[str, str | None]] = {
         "Recipe: quickstart (embedded data, half a minute), seed (the tutorial's, to the letter), standard, or dependency (how far back each network remembers).",
         None,
     ),
-    "data": ("embedded, imdb, or the path of labelled texts.", "by preset"),
+    "data": ("embedded, imdb, or the path of labelled texts: a table or a folder.", "by preset"),
+    "test_data": ("Path of the test part, where it lies elsewhere.", None),
+    "validation_data": ("Path of the validation part, where it lies elsewhere.", None),
     "text_column": ("Column of the text, where its name is unusual.", None),
     "label_column": ("Column of the label, where its name is unusual.", None),
+    "split_column": ("Column that says train, validation or test, where its name is unusual.", None),
+    "group_column": ("Column of what must stay together (customer, film, author): no group is on two sides of a split.", None),
+    "id_column": ("Column whose values go into predictions.csv.", None),
+    "positive": ("A label that means positive; may be repeated. Rows of labels that are not named are left out.", None),
+    "negative": ("A label that means negative; may be repeated.", None),
+    "encoding": ("Encoding of files of text, such as cp1252.", "UTF-8, or what a byte-order mark says"),
+    "no_header": ("The first line of a .csv or .tsv is a row: columns are called 1, 2, ….", None),
     "distance": (
         "Tokens between the two clues of the embedded corpus; with the preset dependency it may be repeated.",
         "10, or by preset",

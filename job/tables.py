@@ -206,11 +206,17 @@ def print_check(values: dict[str, Any]) -> None:
 
 def print_inspection(report: "Inspection") -> None:
     """What `data inspect` found."""
+    from job.data import findings
+
     for key, value in asdict(report).items():
         if key == "faults":
             for fault in value or ["none found"]:
                 print(f"fault: {fault}" if value else "faults: none found")
+        elif key == "reading":
+            print(f"read: {findings.describe(report.reading)}")
+            for notice in report.reading.notices:
+                print(f"notice: {notice}")
         elif isinstance(value, dict):
             print(f"{key}: " + ", ".join(f"{name.replace('_', ' ')} {each:,}" for name, each in value.items()))
-        else:
+        elif value is not None:
             print(f"{key.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}")

@@ -1,15 +1,15 @@
 """Data sets ahead of training: fetched and encoded into the cache, and inspected."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from job.config import DataSource
 from job.data import corpus as corpora
+from job.data import findings
 from job.data.corpus import Corpus
-from job.presets import UNKNOWN
+from job.records.data import Reading
+from job.source import DataSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +39,14 @@ class Inspection:
     test_part: str
     """Where the test part comes from, in words."""
     train: PartInspection
+    validation: PartInspection | None
+    """None where the source has none of its own, so that it is split off in training."""
     test: PartInspection
     unknown_test_tokens: float
     """The share of the test part's tokens that are not in the vocabulary."""
     test_texts_in_train: int
+    reading: Reading
+    """What became of every row."""
     faults: list[str]
     """One sentence for each."""
 
@@ -59,20 +63,21 @@ def inspect(source: DataSource) -> Inspection:
 
 def inspect_corpus(corpus: Corpus) -> Inspection:
     """Counts, lengths and faults of encoded data."""
-    train, test = corpus.part("train"), corpus.part("test")
-    shared = int(np.isin(corpus.hashes[test], corpus.hashes[train]).sum())
-    test_tokens = np.concatenate([corpus.review(int(index)) for index in test])
-    parts = {name: _inspect_part(corpus, name) for name in ("train", "test")}
+    validation = _inspect_part(corpus, "validation") if corpus.own_validation_part else None
+    by = "its group's" if corpus.groups is not None else "each text's"
     return Inspection(
         name=corpus.name,
         sha256=corpus.sha256,
         vocabulary=len(corpus.words),
         most_frequent_words=corpus.words[:10],
-        test_part="its own" if corpus.own_test_part else "split off by each text's hash",
-        **parts,
-        unknown_test_tokens=round(float(np.mean(test_tokens == UNKNOWN)), 4),
-        test_texts_in_train=shared,
-        faults=list(_faults(parts, shared, _contradictions(corpus))),
+        test_part="its own" if corpus.own_test_part else f"split off by {by} hash",
+        train=_inspect_part(corpus, "train"),
+        validation=validation,
+        test=_inspect_part(corpus, "test"),
+        unknown_test_tokens=round(findings.unknown_share(corpus, "test"), 4),
+        test_texts_in_train=findings.shared_texts(corpus, "test"),
+        reading=corpus.reading,
+        faults=findings.faults(corpus),
     )
 
 
@@ -90,24 +95,3 @@ def _inspect_part(corpus: Corpus, name: str) -> PartInspection:
         empty=int((lengths == 0).sum()),
         duplicates=len(indices) - len(np.unique(corpus.hashes[indices])),
     )
-
-
-def _faults(parts: dict[str, PartInspection], shared: int, contradictions: int) -> Iterator[str]:
-    for name, part in parts.items():
-        if part.empty:
-            yield f"{part.empty} {name} texts are empty: each is read as a start token alone"
-        if part.duplicates:
-            yield f"{part.duplicates} {name} texts repeat another one"
-    if shared:
-        yield f"{shared} test texts are in the training part too, so test accuracy flatters"
-    if contradictions:
-        yield f"{contradictions} texts occur with both labels"
-    share = parts["train"].positive / parts["train"].reviews
-    if not 0.2 <= share <= 0.8:
-        yield f"{share:.0%} of the training texts are positive: accuracy says little, look at AUC and F1"
-
-
-def _contradictions(corpus: Corpus) -> int:
-    """How many texts occur with both labels."""
-    positive = np.unique(corpus.hashes[corpus.labels == 1])
-    return len(np.intersect1d(positive, np.unique(corpus.hashes[corpus.labels == 0])))

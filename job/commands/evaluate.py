@@ -11,7 +11,6 @@ from job.analysis.comparison import Answers, compare, verdict
 from job.analysis.intervals import wilson
 from job.analysis.scores import ScoresWithIntervals, is_right, with_intervals
 from job.commands import predict
-from job.config import DataSource
 from job.data import corpus as corpora
 from job.data.corpus import Corpus
 from job.data.tokens import FIRST_WORD_ID
@@ -20,6 +19,7 @@ from job.output.finished import VerifiedRun
 from job.presets import UNKNOWN, ModelName
 from job.records.base import Interval
 from job.records.comparison import Comparison
+from job.source import DataSource
 
 _BLOCK = 4096
 

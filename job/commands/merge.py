@@ -144,7 +144,7 @@ def _publish(output: Output, shards: list[FinishedRun], trials: Trials) -> Metri
     texts = {number: text for shard in shards for number, text in shard.examples.texts.items()}
     # Of the reviews' texts there are those that the shards chose.
     chosen = examples.choose(first.labels, trials, lambda number: texts.get(str(number)), np.array(first.examples.lengths))
-    run = FinishedRun.of_results(output.folder, record, first.metrics.data, trials, first.baseline, first.labels, chosen)
+    run = FinishedRun.of_results(output.folder, record, first.metrics.data, trials, first.baseline, first.test, chosen)
     files = _models(shards, trials)
     files[EVENTS] = partial(_copy, [shard.folder / EVENTS for shard in shards])
     for name in (finished.VOCABULARY, WORD_INDEX, finished.TRAINING_HASHES):

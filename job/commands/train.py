@@ -10,6 +10,7 @@ import job
 from job.analysis import scores
 from job.config import Configuration, fingerprint
 from job.data import corpus as corpora
+from job.data import findings
 from job.data.imdb import used_word_index
 from job.data.reviews import Parts, Reviews, split
 from job.errors import DeviceError
@@ -21,6 +22,7 @@ from job.network.predictor import LinearPredictor, NetworkPredictor, Predictor
 from job.output import finished
 from job.output.finished import FinishedRun, VerifiedRun
 from job.output.folder import DEPENDENCY, EVENTS, WORD_INDEX, Content, Output, to_npy
+from job.output.predictions import TestReviews
 from job.output.results import BaselineResult, Trials
 from job.presets import HALF, Architecture, ClassWeight, ModelName, PresetName
 from job.records.base import to_json
@@ -33,8 +35,6 @@ from job.training.trainer import Recipe, SingleNetworks, Trainer
 from job.training.trial import Display
 
 log = logging.getLogger(__name__)
-# The share of the training reviews below which a class is rare enough to warn of.
-_RARE = 0.2
 # Reviews that the exported models are asked, and texts that are none.
 _VERIFIED = 40
 _ODD_TEXTS = ("", " ", "GREAT!!! Isn't it?", "naïve café — «über»", "a\ttab, a\r and a \0 byte", "word " * 3000)
@@ -92,9 +92,9 @@ class _Job:
         return there.metrics
 
     def _train(self, before: VerifiedRun | None) -> Metrics:
+        self._say_what_was_read()
         if self._fresh:
             self._output.discard()
-        self._warn_of_imbalance()
         device = self._select_device()
         self._begin(device)
         trainer = Trainer(self._output, device, self._display, self._look)
@@ -110,20 +110,18 @@ class _Job:
             self._trials.require_finished()
         return self._publish(baseline or self._train_baseline(recipe), before)
 
-    def _warn_of_imbalance(self) -> None:
-        """Where one class is rare, accuracy is high for whoever never names it."""
-        most = scores.majority(self._parts.train.labels, self._parts.test.labels)
-        rare = 1.0 - most.train_share
-        if rare >= _RARE:
-            return
-        other = "negative" if most.label == "positive" else "positive"
+    def _say_what_was_read(self) -> None:
+        """What `data inspect` tells, before hours are spent on data that nobody meant so."""
+        corpus = self._corpus
+        if not corpus.is_generated:
+            log.info(f"data: {findings.describe(corpus.reading)}")
+        for text in corpus.reading.notices:
+            log.info(f"data: {text}")
         values = self._configuration.hyperparameters.values()
         is_weighted = all(each.class_weight is ClassWeight.balanced for each in values)
-        log.warning(
-            f"{100 * rare:.2g} % of the training texts are {other}: accuracy says little here (always answering {most.label} gets "
-            f"{most.train_share:.3g}); look at balanced accuracy and average precision"
-            + ("" if is_weighted else ", and consider --class-weight balanced")
-        )
+        for text in findings.faults(corpus):
+            advice = "" if is_weighted or text != findings.imbalance(corpus) else ", and consider --class-weight balanced"
+            log.warning(text + advice)
 
     def _select_device(self) -> DeviceRecord:
         configuration = self._configuration
@@ -184,6 +182,8 @@ class _Job:
 
     def _publish(self, baseline: BaselineResult, before: VerifiedRun | None) -> Metrics:
         corpus, (train, validation, test) = self._corpus, self._parts
+        used = len(train) + len(validation) + len(test)
+        beyond = {"beyond those that the preset takes": count} if (count := len(corpus.labels) - used) else {}
         data = DataRecord(
             name=corpus.name,
             sha256=corpus.sha256,
@@ -192,14 +192,25 @@ class _Job:
             test_reviews=len(test),
             vocabulary=len(corpus.words),
             own_test_part=corpus.own_test_part,
+            left_out_reviews=corpus.reading.rows - used,
+            reading=corpus.reading.but(left_out=corpus.reading.left_out | beyond),
+            faults=findings.faults(corpus),
             majority=scores.majority(train.labels, test.labels),
         )
+        known = TestReviews(labels=test.labels, rows=corpus.rows[test.indices], ids=self._ids(test))
         chosen = examples.choose(test.labels, self._trials, test.text, corpus.lengths[test.indices])
-        run = FinishedRun.of_results(self._output.folder, self._record, data, self._trials, baseline, test.labels, chosen)
+        run = FinishedRun.of_results(self._output.folder, self._record, data, self._trials, baseline, known, chosen)
         predictors, models = self._models(baseline)
         files = models | self._files(run)
         self._output.publish(run, files, before, partial(self._verify, predictors))
         return run.metrics
+
+    def _ids(self, test: Reviews) -> list[str | None] | None:
+        ids = self._corpus.ids
+        if ids is None:
+            return None
+        place = {index: number for number, index in enumerate(self._corpus.part("test").tolist())}
+        return [ids[place[index]] for index in test.indices.tolist()]
 
     def _models(self, baseline: BaselineResult) -> tuple[list[Predictor], dict[str, Content]]:
         """The best seeds' networks, and the baseline; without weights here, they are those that the finished run left."""

@@ -7,24 +7,28 @@ import mmap
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from job.config import DataSource
+from job.data import parts
 from job.data.cache import staging_folder
 from job.data.encoding import ARRAYS, encode
-from job.data.sources import Source, open_source, stamp
+from job.data.sheet import reading
+from job.data.sources import open_source
 from job.data.tokens import FIRST_WORD_ID
 from job.errors import DataError, InputOutputError, OutputError
+from job.files import checksum
+from job.records.data import Reading
+from job.source import DataSource
 
 log = logging.getLogger(__name__)
 
 # Part of the cache's key: raise it when encoding changes.
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,15 +46,27 @@ class Corpus:
     labels: NDArray[np.int8]
     """<int8>[reviews], 0 or 1"""
     parts: NDArray[np.int8]
-    """<int8>[reviews], 0 for training and 1 for test"""
+    """<int8>[reviews], a number of job/data/parts.py"""
     hashes: NDArray[np.uint64]
     """<uint64>[reviews], of each text's words"""
     words: list[str]
     """The vocabulary by rank."""
+    rows: NDArray[np.int64]
+    """<int64>[reviews], each one's place in its file or folder, from 1"""
+    groups: NDArray[np.uint64] | None
+    """<uint64>[reviews], a hash of what must stay together; None where nothing is known of that"""
     own_test_part: bool
     """Whether the source says which reviews are for testing."""
+    own_validation_part: bool
+    """Whether the source says which reviews are for validation."""
+    is_generated: bool
+    """Whether the package made it itself."""
     sha256: str
     """Of the arrays and the vocabulary: the data hash of a run."""
+    reading: Reading
+    """What became of every row of the source."""
+    ids: list[str | None] | None = None
+    """What the user knows each test review by, in their order; None where there is nothing."""
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
@@ -58,17 +74,21 @@ class Corpus:
         return np.diff(self.offsets)
 
     def part(self, name: str) -> NDArray[np.int64]:
-        """Indices of the reviews of `train` or `test`, in the order of the source."""
-        return np.flatnonzero(self.parts == ("train", "test").index(name))
+        """Indices of the reviews of `train`, `validation` or `test`, in the order of the source."""
+        return np.flatnonzero(self.parts == parts.NAMES[name])
 
     def split_validation(self, share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The training part as (training, validation) indices, by a threshold on the text's hash.
+        """(training, validation) indices: the source's own, or the training part split by a threshold on a hash.
 
-        So a text stays on its side when rows are added, and all copies of a text are on the same side.
+        It is the hash of the text, or of the group where there are some. So a text stays on its side when rows are added,
+        and all copies of a text, or all reviews of a group, are on the same side.
         """
         train = self.part("train")
+        if self.own_validation_part:
+            return train, self.part("validation")
+        keys = self.hashes if self.groups is None else self.groups
         # Not the bits that split off the test part: of those only high values remain here.
-        held_out = (self.hashes[train] & np.uint64(0xFFFFFFFF)).astype(np.float64) / 2**32 < share
+        held_out = (keys[train] & np.uint64(0xFFFFFFFF)).astype(np.float64) / 2**32 < share
         return train[~held_out], train[held_out]
 
     def review(self, index: int) -> NDArray[np.int32]:
@@ -87,6 +107,8 @@ class Corpus:
             labels=self.labels[inside],
             parts=self.parts[inside],
             hashes=self.hashes[inside],
+            rows=self.rows[inside],
+            groups=None if self.groups is None else self.groups[inside],
         )
 
     def text(self, index: int) -> str:
@@ -112,16 +134,15 @@ def load(source: DataSource, for_scoring: bool = False) -> Corpus:
     Raises:
         DataError, MissingInputError, TemporaryError: As in `open_source` and `encode`.
     """
-    opened = open_source(source)
     try:
-        return _map(_fill(source, opened, for_scoring))
+        return _map(_fill(source, for_scoring))
     except OutputError as error:
         # A cache that cannot be written is no reason not to train: it only saves time.
         log.warning(f"{error}; the data are encoded for this run only")
     try:
         with tempfile.TemporaryDirectory(prefix="sentiment-job-") as temporary:
             made = Path(temporary, "corpus")
-            encode(opened, made, for_scoring)
+            encode(open_source(source), made, for_scoring)
             # What is mapped stays there for this process, though the files go.
             return _map(made)
     except OSError as error:
@@ -137,12 +158,16 @@ def fill(source: DataSource) -> Path:
         OutputError: The cache cannot be written.
         DataError, MissingInputError, TemporaryError: As in `load`.
     """
-    return _fill(source, open_source(source), False)
+    return _fill(source, False)
 
 
-def _fill(source: DataSource, opened: Source, for_scoring: bool) -> Path:
-    identity = [_VERSION, for_scoring, opened.name, *stamp(source, opened.path)]
-    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
+def _fill(source: DataSource, for_scoring: bool) -> Path:
+    opened = open_source(source)
+    # By content and never by time and size, which rsync, archives and images keep while the content changes.
+    content = [(str(file), _hash(file)) for file in opened.files]
+    settings = {name: value for name, value in asdict(source).items() if name not in ("name", "cache")}
+    identity = [_VERSION, for_scoring, opened.name, settings, content]
+    key = hashlib.sha256(json.dumps(identity).encode("utf-8", "surrogateescape")).hexdigest()[:32]
     folder = source.cache / "encoded" / key
     if _damage(folder) is None:
         return folder
@@ -168,6 +193,15 @@ def _fill(source: DataSource, opened: Source, for_scoring: bool) -> Path:
     return folder
 
 
+def _hash(file: Path) -> str | None:
+    with reading(file):
+        try:
+            return checksum.of_file(file)
+        except FileNotFoundError:
+            # Whoever reads it can say what it is needed for.
+            return None
+
+
 def _damage(folder: Path) -> str | None:
     """What is wrong with encoded data; None where they are there and whole."""
     try:
@@ -185,16 +219,18 @@ def _map(folder: Path) -> Corpus:
     """
     try:
         record = json.loads((folder / "corpus.json").read_text("utf-8"))
+        record["reading"] = Reading.model_validate(record["reading"])
         arrays = {
             name: np.load(folder / f"{name}.npy", mmap_mode="r" if name == "tokens" else None, allow_pickle=False)
-            for name in ARRAYS
+            for name in (*ARRAYS, "rows")
         }
+        groups = np.load(folder / "groups.npy", allow_pickle=False) if (folder / "groups.npy").exists() else None
+        ids = json.loads((folder / "ids.json").read_text("utf-8")) if (folder / "ids.json").exists() else None
         words = json.loads((folder / "vocabulary.json").read_text("utf-8"))
-        corpus = Corpus(words=words, **arrays, **record)
-        if corpus.offsets[-1] != len(corpus.tokens) or {len(corpus.offsets) - 1} != {
-            len(arrays[name]) for name in ("labels", "parts", "hashes")
-        }:
+        corpus = Corpus(words=words, groups=groups, ids=ids, **arrays, **record)
+        lengths = {len(arrays[name]) for name in ("labels", "parts", "hashes", "rows")}
+        if corpus.offsets[-1] != len(corpus.tokens) or {len(corpus.offsets) - 1} != lengths:
             raise ValueError("its arrays do not belong together")
         return corpus
-    except (OSError, EOFError, ValueError, TypeError, IndexError) as error:
+    except (OSError, EOFError, ValueError, TypeError, IndexError, KeyError) as error:
         raise DataError(f"{folder}: this encoded data set is damaged ({error})") from None

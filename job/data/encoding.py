@@ -3,6 +3,7 @@
 import hashlib
 import json
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,58 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from job.data.sources import Source
+from job.data import near_copies
+from job.data.labels import LabelMeaning
+from job.data.parts import LEFT_OUT, TEST, TRAIN, UNSAID, VALIDATION
+from job.data.sources import MAIN, TEST_DATA, VALIDATION_DATA, Meaning, Source
 from job.errors import DataError
 from job.files import atomic, checksum
 from job.presets import START
+from job.records.data import LabelRecord, Reading
 
 _TEST_SHARE = 0.2
+_MEANINGS = {0: "negative", 1: "positive", None: "left out"}
 ARRAYS = ("tokens", "offsets", "labels", "parts", "hashes")
+"""What determines the weights and scores of a run; with `groups`, where there are any."""
+# Reviews whose words are in memory at a time.
+_STEP = 10_000
+
+
+class _Collected:
+    """What is known of each review while the source is read; its words are in a file."""
+
+    def __init__(self) -> None:
+        self.lengths = array("q")
+        self.labels, self.splits = array("i"), array("i")
+        self.parts, self.origins = array("b"), array("b")
+        self.hashes, self.groups = array("Q"), array("Q")
+        self.rows = array("q")
+        self.has_groups = self.has_ids = False
+
+    def read(self, source: Source, folder: Path) -> None:
+        with (folder / "provisional").open("wb") as words, (folder / "ids.jsonl").open("w", encoding="utf-8") as ids:
+            for review in source.reviews():
+                numbers = np.asarray(review.numbers, dtype=np.int32)
+                words.write(numbers.tobytes())
+                self.lengths.append(len(numbers))
+                self.labels.append(review.label)
+                self.splits.append(review.split)
+                self.parts.append(review.part)
+                self.origins.append(review.origin)
+                self.hashes.append(review.hash)
+                # Who is in no group is one by itself; copies of a text stay together.
+                self.groups.append(review.hash if review.group is None else review.group)
+                self.has_groups |= review.group is not None
+                self.rows.append(review.row)
+                self.has_ids |= review.id is not None
+                ids.write(json.dumps(review.id) + "\n")
 
 
 def encode(source: Source, folder: Path, for_scoring: bool = False) -> None:
     """Encodes into a new folder: the arrays of a `Corpus`, its vocabulary, and corpus.json, durably.
 
     Args:
-        for_scoring: Nothing is to be learned from it: its words are those of all parts, and a part may hold one class.
+        for_scoring: Nothing is to be learned from it: its words are those of all parts, and it may hold one class.
 
     Raises:
         DataError: There are no reviews, or a part does not hold both classes.
@@ -31,68 +70,172 @@ def encode(source: Source, folder: Path, for_scoring: bool = False) -> None:
         OSError: Writing failed.
     """
     folder.mkdir()
-    offsets, labels, parts, hashes = array("q", [0]), array("b"), array("b"), array("Q")
-    counts = np.zeros(0, np.int64)
-    own_test_part = True
-    with (folder / "provisional").open("wb") as stream:
-        for review in source.reviews():
-            part = review.part
-            if part is None:
-                own_test_part = False
-                part = "test" if review.hash / 2**64 < _TEST_SHARE else "train"
-            numbers = np.asarray(review.numbers, dtype=np.int32)
-            if (part == "train" or for_scoring) and len(numbers):
-                if numbers.max() >= len(counts):
-                    counts = np.pad(counts, (0, max(1024, int(numbers.max()) + 1, 2 * len(counts)) - len(counts)))
-                np.add.at(counts, numbers, 1)
-            stream.write(numbers.tobytes())
-            offsets.append(offsets[-1] + len(numbers) + 1)
-            labels.append(review.label)
-            parts.append(("train", "test").index(part))
-            hashes.append(review.hash)
-    if not labels:
+    collected = _Collected()
+    collected.read(source, folder)
+    if not collected.lengths:
         raise DataError(f"{source.shown}: has no reviews")
-    meaning = source.resolve(counts[: np.flatnonzero(counts)[-1] + 1] if counts.any() else counts[:0])
-    values = np.array(meaning.classes, dtype=np.int8)[np.frombuffer(labels, np.int8)]
-    sides = np.frombuffer(parts, np.int8)
-    for number, side in enumerate(("training", "test")):
-        if not for_scoring and len(set(values[sides == number].tolist())) < 2:
-            raise DataError(
-                f"{source.shown}: the {side} part ({int((sides == number).sum())} of {len(values)} reviews) does not hold both classes; more reviews are needed"
-            )
-    _write_tokens(folder, np.frombuffer(offsets, np.int64), meaning.ids)
+    meaning = source.resolve(needs_both=not for_scoring)
+    groups, hashes = np.frombuffer(collected.groups, np.uint64), np.frombuffer(collected.hashes, np.uint64)
+    classes = _classes(meaning.labels)[np.frombuffer(collected.labels, np.int32)]
+    parts, reasons = _parts(collected, meaning)
+    for code, each in enumerate(meaning.labels):
+        if each.meaning is None:
+            reasons[f"label {each.label!r}"] = np.frombuffer(collected.labels, np.int32) == code
+    kept, left_out = _leave_out(reasons, len(classes))
+    own_test_part = bool(np.any(parts[kept] == TEST))
+    if not own_test_part:
+        parts[(parts == TRAIN) & (groups.astype(np.float64) / 2**64 < _TEST_SHARE)] = TEST
+    if not for_scoring:
+        _require_both(source, classes[kept], parts[kept], hashes[kept])
+
+    words = _Words(folder / "provisional", np.frombuffer(collected.lengths, np.int64))
+    places = np.flatnonzero(kept)
+    vocabulary, ids = source.vocabulary(words.count(places if for_scoring else places[parts[places] == TRAIN]))
     arrays: dict[str, NDArray[Any]] = {
-        "offsets": np.frombuffer(offsets, np.int64),
-        "labels": values,
-        "parts": sides,
-        "hashes": np.frombuffer(hashes, np.uint64),
+        "offsets": np.concatenate([[0], np.cumsum(words.lengths[places] + 1)]),
+        "labels": classes[places],
+        "parts": parts[places],
+        "hashes": hashes[places],
+        "rows": np.frombuffer(collected.rows, np.int64)[places],
     }
+    if collected.has_groups:
+        arrays["groups"] = groups[places]
     for key, value in arrays.items():
         np.save(folder / f"{key}.npy", value)
-    vocabulary = json.dumps(meaning.words)
-    (folder / "vocabulary.json").write_text(vocabulary, "utf-8")
-    digest = hashlib.sha256(vocabulary.encode())
-    for key in ARRAYS:
+    _write_tokens(folder / "tokens.npy", words, places, ids)
+    if collected.has_ids:
+        _write_ids(folder, places[parts[places] == TEST])
+    text = json.dumps(vocabulary)
+    (folder / "vocabulary.json").write_text(text, "utf-8")
+    digest = hashlib.sha256(text.encode())
+    for key in (*ARRAYS, *(["groups"] if collected.has_groups else [])):
         digest.update(bytes.fromhex(checksum.of_file(folder / f"{key}.npy")))
+    looks = not (source.is_generated or for_scoring)
+    reading = Reading(
+        rows=len(classes),
+        left_out=left_out,
+        columns=meaning.columns,
+        labels=[LabelRecord(label=each.label, meaning=_MEANINGS[each.meaning], rows=each.rows) for each in meaning.labels],  # type: ignore[arg-type]
+        label_rule=meaning.rule,
+        notices=list(dict.fromkeys(meaning.notices)),
+        warnings=list(dict.fromkeys(meaning.warnings)),
+        near_copies=near_copies.count(words.texts, places, parts, hashes) if looks else None,
+    )
     (folder / "provisional").unlink()
-    record = {"name": source.name, "own_test_part": own_test_part, "sha256": digest.hexdigest()}
+    (folder / "ids.jsonl").unlink()
+    record = {
+        "name": source.name,
+        "own_test_part": own_test_part,
+        "own_validation_part": bool(np.any(arrays["parts"] == VALIDATION)),
+        "is_generated": source.is_generated,
+        "sha256": digest.hexdigest(),
+        "reading": reading.to_values(),
+    }
     (folder / "corpus.json").write_text(json.dumps(record), "utf-8")
     atomic.flush(folder)
 
 
-def _write_tokens(folder: Path, offsets: NDArray[np.int64], ids: NDArray[np.int64]) -> None:
-    """Turns provisional word numbers into ids, a slice at a time, with a start token before each review."""
-    count = int(offsets[-1])
-    words = np.memmap(folder / "provisional", dtype=np.int32, mode="r") if count > len(offsets) - 1 else np.empty(0, np.int32)
-    step = 10_000
+def _classes(labels: list[LabelMeaning]) -> NDArray[np.int8]:
+    return np.array([-1 if each.meaning is None else each.meaning for each in labels], np.int8)
+
+
+def _parts(collected: _Collected, meaning: Meaning) -> tuple[NDArray[np.int8], dict[str, NDArray[np.bool_]]]:
+    """The part of each review, <int8>[reviews], and by reason which ones are of none that is used."""
+    splits, origins = np.frombuffer(collected.splits, np.int32), np.frombuffer(collected.origins, np.int8)
+    said = np.frombuffer(collected.parts, np.int8).copy()
+    by_column = np.array([*meaning.parts, UNSAID], np.int8)[splits if meaning.parts else np.full(len(splits), -1)]
+    said[by_column != UNSAID] = by_column[by_column != UNSAID]
+    reasons = {"of no part that is used (unlabelled)": said == LEFT_OUT}
+    parts = said.copy()
+    for origin, part, option in ((TEST_DATA, TEST, "--test-data"), (VALIDATION_DATA, VALIDATION, "--validation-data")):
+        mine = origins == origin
+        if not mine.any():
+            continue
+        reasons[f"of the same part of --data, for which {option} stands"] = (origins == MAIN) & (said == part)
+        # Of other data with parts of their own, theirs of the same name is meant.
+        if np.any(said[mine] == part):
+            reasons[f"of another part of {option}"] = mine & (said != part)
+        parts[mine] = part
+    parts[parts == UNSAID] = TRAIN
+    return parts, reasons
+
+
+def _leave_out(reasons: dict[str, NDArray[np.bool_]], rows: int) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """Which reviews are kept, and how many are not, by reason; the first reason counts."""
+    kept, counts = np.ones(rows, bool), {}
+    for reason, which in reasons.items():
+        count = int(np.sum(kept & which))
+        if count:
+            counts[reason] = count
+        kept &= ~which
+    return kept, counts
+
+
+def _require_both(source: Source, classes: NDArray[np.int8], parts: NDArray[np.int8], hashes: NDArray[np.uint64]) -> None:
+    distinct = len(np.unique(hashes))
+    both = len(np.intersect1d(hashes[classes == 0], hashes[classes == 1]))
+    of_copies = f"; its {len(hashes)} rows hold {distinct} distinct texts" if distinct < len(hashes) else ""
+    of_both = f", {both} of them with both labels" if both else ""
+    for number, side in ((TRAIN, "training"), (TEST, "test")):
+        if len(set(classes[parts == number].tolist())) < 2:
+            raise DataError(
+                f"{source.shown}: the {side} part ({int((parts == number).sum())} of {len(classes)} reviews) does not hold both classes{of_copies}{of_both}; some 20 distinct texts of each class are needed, or a test part of your own (--test-data)"
+            )
+
+
+class _Words:
+    """The words of all reviews as they were numbered, in a file.
+
+    Args:
+        lengths: <int64>[reviews], the words of each.
+    """
+
+    def __init__(self, path: Path, lengths: NDArray[np.int64]) -> None:
+        self.lengths = lengths
+        self._starts = np.concatenate([[0], np.cumsum(lengths)])
+        self._all = np.memmap(path, dtype=np.int32, mode="r") if self._starts[-1] else np.empty(0, np.int32)
+
+    def texts(self, places: NDArray[np.int64]) -> Iterator[NDArray[np.int32]]:
+        """The numbers of some reviews' words, one after the other: each <int32>[words]."""
+        for place in places.tolist():
+            yield np.asarray(self._all[self._starts[place] : self._starts[place + 1]])
+
+    def blocks(self, places: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32]]]:
+        """Some of these places at a time, and all their words: <int32>[words]."""
+        for first in range(0, len(places), _STEP):
+            some = places[first : first + _STEP]
+            yield some, np.concatenate([np.empty(0, np.int32), *self.texts(some)])
+
+    def count(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How often each word occurs in these reviews: <int64>[numbers, up to the last that does]."""
+        counts = np.zeros(0, np.int64)
+        for _, words in self.blocks(places):
+            more = np.bincount(words)
+            if len(more) > len(counts):
+                counts = np.pad(counts, (0, len(more) - len(counts)))
+            counts[: len(more)] += more
+        return counts
+
+
+def _write_tokens(path: Path, words: _Words, places: NDArray[np.int64], ids: NDArray[np.int64]) -> None:
+    """Turns word numbers into ids, some reviews at a time, with a start token before each."""
+    count = int(words.lengths[places].sum()) + len(places)
     # Not through a memory map: on a full disk, writing into one ends the process.
-    with (folder / "tokens.npy").open("wb") as stream:
+    with path.open("wb") as stream:
         npy_format.write_array_header_1_0(stream, {"descr": "<i4", "fortran_order": False, "shape": (count,)})
-        for first in range(0, len(offsets) - 1, step):
-            bounds = offsets[first : first + step + 1]
-            is_word = np.ones(int(bounds[-1] - bounds[0]), dtype=bool)
-            is_word[bounds[:-1] - bounds[0]] = False
+        for some, numbers in words.blocks(places):
+            lengths = words.lengths[some] + 1
+            starts = np.cumsum(lengths) - lengths
+            is_word = np.ones(int(lengths.sum()), dtype=bool)
+            is_word[starts] = False
             block = np.full(len(is_word), START, dtype="<i4")
-            # Among the tokens, each review adds its start token, so a word's place among the words is its token's less those.
-            block[is_word] = ids[words[bounds[0] - first : bounds[-1] - first - len(bounds) + 1]]
+            block[is_word] = ids[numbers]
             stream.write(block.tobytes())
+
+
+def _write_ids(folder: Path, places: NDArray[np.int64]) -> None:
+    """ids.json: those of the test reviews, in their order."""
+    wanted = set(places.tolist())
+    with (folder / "ids.jsonl").open(encoding="utf-8") as lines, (folder / "ids.json").open("w", encoding="utf-8") as stream:
+        found = [line.strip() for place, line in enumerate(lines) if place in wanted]
+        stream.write(f"[{', '.join(found)}]")

@@ -10,16 +10,17 @@ import pickle
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from job.data import cache
+from job.data.parts import TEST, TRAIN
 from job.errors import DataError, MissingInputError
 from job.files import checksum
-from job.presets import SPECIAL_TOKENS
+from job.presets import SPECIAL_TOKENS, START
 
 _REVIEWS, WORD_INDEX = "imdb.npz", "imdb_word_index.json"
 _URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
@@ -31,6 +32,8 @@ _KNOWN_HASHES = {
 # Of the shuffle in Keras's `load_data`.
 _SHUFFLE_SEED = 113
 _MEMBERS = ("x_train", "y_train", "x_test", "y_test")
+# Of fewer reviews, all may begin with the most frequent word.
+_ENOUGH = 10
 # Keras's file unpacks to 5 of these; the bound keeps a small file from filling the memory.
 _MAX_MEMBER_BYTES = 1 << 30
 
@@ -154,43 +157,89 @@ def read_word_index(path: Path) -> list[str]:
     return words
 
 
-def read_reviews(path: Path, word_count: int) -> Iterator[tuple[np.ndarray[Any, Any], int, str, int]]:
-    """Yields (word ranks <int64>[words], label 0 or 1, part, row from 1) for every review of the file.
+class RankedReview(NamedTuple):
+    """One review of the file."""
+
+    ranks: NDArray[np.int64]
+    """<int64>[words], from 1; one more than there are words stands for a word that is not known."""
+    label: int
+    part: int
+    row: int
+    """In its part, from 1."""
+
+
+def read_reviews(path: Path, word_count: int, warnings: list[str]) -> Iterator[RankedReview]:
+    """Yields every review of the file.
+
+    What Keras's `load_data()` returns is read right where it was saved like this: every review begins with 1, which stands
+    for its start there, and ranks are raised by 3.
+
+    Args:
+        warnings: Is told what may be misread.
 
     Raises:
+        MissingInputError: The file is not there, or may not be read.
         DataError: The file holds something else.
     """
     try:
         archive = zipfile.ZipFile(path)
+    except (FileNotFoundError, PermissionError) as error:
+        raise MissingInputError(f"{path}: cannot be read ({error.strerror})") from None
     except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, OSError) as error:
         raise DataError(f"{path}: expected an .npz archive with {', '.join(_MEMBERS)}, but it is not one ({error})") from None
     with archive:
         missing = [name for name in _MEMBERS if name + ".npy" not in archive.namelist()]
         if missing:
             raise DataError(f"{path}: expected the arrays {', '.join(_MEMBERS)}; missing: {', '.join(missing)}")
-        for part in ("train", "test"):
-            labels = _member(archive, path, f"y_{part}")
-            reviews = _member(archive, path, f"x_{part}")
+        shift = 0
+        for part, name in ((TRAIN, "train"), (TEST, "test")):
+            labels = _member(archive, path, f"y_{name}")
+            reviews = _member(archive, path, f"x_{name}")
             if len(labels) != len(reviews):
-                raise DataError(f"{path}: x_{part} holds {len(reviews)} reviews, but y_{part} {len(labels)} labels")
+                raise DataError(f"{path}: x_{name} holds {len(reviews)} reviews, but y_{name} {len(labels)} labels")
+            if part == TRAIN and _is_shifted(reviews):
+                shift = len(SPECIAL_TOKENS) - 1
+                warnings.append(
+                    f"every review of {path.name} begins with 1, as those do that Keras's load_data() returns: that start mark was left out, and {shift} taken from each rank"
+                )
             for row in range(len(reviews)):
                 # Handed over and dropped one by one: as Python lists the reviews take ten times the memory of an array.
                 review, reviews[row] = reviews[row], None
-                if type(review) not in (list, np.ndarray):
+                ranks = _ranks(review, f"{path}, x_{name} row {row + 1}")
+                if shift:
+                    # Beside the start mark there are padding and words that are not known.
+                    ranks = ranks[ranks > START] - shift
+                    ranks = np.where((ranks >= 1) & (ranks <= word_count), ranks, word_count + 1)
+                elif len(ranks) and not (ranks.min() >= 1 and ranks.max() <= word_count):
                     raise DataError(
-                        f"{path}, x_{part} row {row + 1}: expected a list of word ranks, not {type(review).__name__}"
-                    )
-                try:
-                    ranks = np.asarray(review, dtype=np.int64) if len(review) else np.empty(0, np.int64)
-                except (TypeError, ValueError, OverflowError):
-                    raise DataError(f"{path}, x_{part} row {row + 1}: expected word ranks, all integers") from None
-                if ranks.ndim != 1 or (len(ranks) and not (ranks.min() >= 1 and ranks.max() <= word_count)):
-                    raise DataError(
-                        f"{path}, x_{part} row {row + 1}: expected word ranks from 1 to {word_count}, as many as {WORD_INDEX} has words"
+                        f"{path}, x_{name} row {row + 1}: expected word ranks from 1 to {word_count}, as many as {WORD_INDEX} has words"
                     )
                 if labels[row] not in (0, 1):
-                    raise DataError(f"{path}, y_{part} row {row + 1}: label {labels[row]!r}; expected 0 or 1")
-                yield ranks, int(labels[row]), part, row + 1
+                    raise DataError(f"{path}, y_{name} row {row + 1}: label {labels[row]!r}; expected 0 or 1")
+                yield RankedReview(ranks, int(labels[row]), part, row + 1)
+
+
+def _is_shifted(reviews: "np.ndarray[Any, Any]") -> bool:
+    """Whether every review begins with the start mark of Keras's `load_data`."""
+    return len(reviews) >= _ENOUGH and all(
+        isinstance(review, (list, np.ndarray))
+        and len(review)
+        and isinstance(review[0], (int, np.integer))
+        and review[0] == START
+        for review in reviews
+    )
+
+
+def _ranks(review: Any, where: str) -> NDArray[np.int64]:
+    if type(review) not in (list, np.ndarray):
+        raise DataError(f"{where}: expected a list of word ranks, not {type(review).__name__}")
+    try:
+        ranks = np.asarray(review, dtype=np.int64) if len(review) else np.empty(0, np.int64)
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"{where}: expected word ranks, all integers") from None
+    if ranks.ndim != 1:
+        raise DataError(f"{where}: expected word ranks, all integers")
+    return ranks
 
 
 def _member(archive: zipfile.ZipFile, path: Path, name: str) -> np.ndarray[Any, Any]:

@@ -1,263 +1,235 @@
-"""Readers of labelled texts: tables (.csv, .tsv, .jsonl, .parquet) and the layout of aclImdb, as a folder or .tar.gz.
+"""What a path holds, as labelled rows: a table, a folder of tables, or texts in the layout of aclImdb."""
 
-Each yields `Row`s in the order of the source, one at a time, so that memory does not grow with the data.
-"""
-
-import csv
-import gzip
-import json
 import re
-import tarfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any
 
-from job.errors import DataError, InputOutputError, MissingInputError
+from job.data import decoding, parts, sheets
+from job.data.folders import LAYOUT, FolderReader, TarReader, walk
+from job.data.labels import UNLABELLED
+from job.data.parts import UNSAID
+from job.data.rows import Reader, Row
+from job.data.sheet import KINDS, MAX_TEXT, Cells, Sheet, kind
+from job.errors import DataError, MissingInputError
+from job.source import Columns, DataSource
 
 TEXT_COLUMNS = ("text", "review", "sentence", "content", "comment", "body")
 LABEL_COLUMNS = ("label", "sentiment", "class", "target", "rating", "score", "stars")
-_MAX_TEXT = 16 << 20
-_TRAILING_CHUNKS = 64
-_FORMATS = ".csv, .tsv, .jsonl, .parquet, an imdb.npz, or a folder or .tar.gz in the layout of aclImdb"
-# aclImdb/train/pos/0_9.txt, with or without the first folder.
-_ACLIMDB = re.compile(r"(?:^|/)(train|test)/(pos|neg)/([^/]+)\.txt$")
+FORMATS = f"{', '.join(KINDS[:-1])} (also packed as .gz or .zst), fastText's .txt, an imdb.npz, a folder of such tables (train.csv and test.csv, or Hugging Face's shards), or a folder or .tar.gz in the layout of aclImdb"
+_SHARD = re.compile(r"-(\d{5})-of-(\d{5})")
 
 
-class Row(NamedTuple):
-    """One labelled text. `part` is `train`, `test`, or None where the source has no parts of its own."""
-
-    text: str
-    label: object
-    number: int
-    part: str | None
-
-
-def open_rows(path: Path, text_column: str | None, label_column: str | None) -> Iterator[Row]:
-    """Yields the rows of a file or folder.
+def open_reader(path: Path, source: DataSource) -> Reader:
+    """What reads the rows of a path.
 
     Raises:
-        MissingInputError: No such path or column.
-        DataError: The content is not of the format that the name says.
+        MissingInputError: No such path, or it may not be read.
+        DataError: It holds nothing that is read here.
     """
-    if not path.exists():
-        raise MissingInputError(f"{path}: no such file or folder; expected {_FORMATS}, or the names embedded or imdb")
-    name = path.name.lower()
-    readers: dict[str, Callable[[Path, str | None, str | None], Iterator[Row]]] = {
-        ".csv": _read_csv,
-        ".tsv": _read_csv,
-        ".jsonl": _read_jsonl,
-        ".parquet": _read_parquet,
-    }
-    if path.is_dir() or name.endswith((".tar.gz", ".tgz")):
-        if text_column or label_column:
-            raise DataError(f"{path}: the layout of aclImdb has no columns; leave --text-column and --label-column out")
-        return _read_folder(path) if path.is_dir() else _read_tar(path)
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"{path}: a file of this kind is not read; expected {_FORMATS}")
-    return _guard(path, reader(path, text_column, label_column))
-
-
-def _guard(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
-    """Checks what all tables have in common: a text of bounded size in every row."""
     try:
-        for row in rows:
-            if not isinstance(row.text, str):
-                raise DataError(f"{path}, row {row.number}: expected a text, not {type(row.text).__name__}")
-            if len(row.text) > _MAX_TEXT:
-                raise DataError(f"{path}, row {row.number}: a text of {len(row.text)} characters; at most {_MAX_TEXT} are read")
-            yield row
+        is_folder = path.is_dir()
+        if not is_folder and not path.exists():
+            raise MissingInputError(f"{path}: no such file or folder; expected {FORMATS}, or the names embedded or imdb")
     except PermissionError:
         raise MissingInputError(f"{path}: may not be read by this user") from None
-    except IsADirectoryError:
-        raise MissingInputError(f"{path}: is a folder") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: holds a text that is not UTF-8 ({error.reason})") from None
+    if is_folder:
+        tables = _tables_in(path)
+        if tables:
+            return TableReader(path, tables, source)
+        return FolderReader(path, _without_columns(path, source).encoding)
+    if path.name.lower().endswith((".tar.gz", ".tgz")):
+        return TarReader(path, _without_columns(path, source).encoding)
+    if kind(path) is None:
+        raise DataError(f"{path}: a file of this kind is not read; expected {FORMATS}")
+    return TableReader(path, [(path, UNSAID)], source)
+
+
+def _without_columns(path: Path, source: DataSource) -> DataSource:
+    named = [f"--{name}-column" for name, column in vars(source.columns).items() if column]
+    if named:
+        raise DataError(f"{path}: the layout of aclImdb has no columns; leave {' and '.join(named)} out")
+    return source
+
+
+def _tables_in(folder: Path) -> list[tuple[Path, int]]:
+    """The tables of a folder, of its `data` or of its only folder, each with its part; none where texts lie there as files.
+
+    Raises:
+        MissingInputError: A shard that a name speaks of is not there.
+    """
+    places = [folder, folder / "data"]
+    if not any(_tables(place) for place in places):
+        places = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    found = [tables for place in places if (tables := _tables(place))]
+    if not found:
+        return []
+    if len(found) > 1:
+        names = ", ".join(sorted(str(tables[0].parent) for tables in found))
+        raise DataError(f"{folder}: several folders in it hold tables ({names}); name one of them")
+    tables = found[0]
+    _miss_no_shard(tables)
+    of_parts = [(path, parts.of_name(path.name.partition(".")[0])) for path in tables]
+    if all(part is None for _, part in of_parts):
+        return [(path, UNSAID) for path, _ in of_parts]
+    return [(path, UNSAID if part is None else part) for path, part in of_parts]
+
+
+def _tables(folder: Path) -> list[Path]:
+    try:
+        files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
     except OSError as error:
-        # Libraries report damaged content as a plain OSError without a number.
-        if error.errno is None:
-            raise DataError(f"{path}: cannot be read, its content is damaged ({' '.join(str(error).split())[:200]})") from None
-        raise InputOutputError(f"{path}: reading failed ({error.strerror})") from None
+        raise MissingInputError(f"{error.filename or folder}: cannot be read ({error.strerror})") from None
+    # Lists of addresses and the like are .txt, too: of those only fastText's own are tables.
+    return [path for path in files if kind(path) not in (None, ".txt") and not path.name.startswith(".")]
 
 
-def _choose(path: Path, columns: list[str], asked: str | None, known: tuple[str, ...], what: str) -> str:
-    option = f"--{what}-column"
-    shown = ", ".join(repr(str(column)[:40]) for column in columns[:20])
-    if asked is not None:
-        if asked not in columns:
-            raise MissingInputError(f"{path}: no column {asked!r} ({option}); it has {shown}")
-        return asked
-    lowered = {str(column).strip().lower(): column for column in reversed(columns)}
-    for name in known:
-        if name in lowered:
-            return lowered[name]
-    raise MissingInputError(
-        f"{path}: which column is the {what}? None is called {', '.join(known)}; it has {shown}; name one with {option}"
-    )
-
-
-def _decoded_lines(path: Path, stream: IO[bytes]) -> Iterator[str]:
-    """Lines of UTF-8 text, without a byte-order mark."""
-    for number, line in enumerate(stream, 1):
-        if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-            if line.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise DataError(f"{path}: is UTF-16; expected UTF-8")
-        if b"\0" in line:
-            raise DataError(
-                f"{path}, line {number}: holds a zero byte, so this is not a text file (or it is UTF-16); expected UTF-8"
+def _miss_no_shard(tables: list[Path]) -> None:
+    there: dict[str, set[int]] = {}
+    for path in tables:
+        if match := _SHARD.search(path.name):
+            there.setdefault(f"{path.name[: match.start()]} {match[2]}", set()).add(int(match[1]))
+    for key, numbers in there.items():
+        name, _, count = key.partition(" ")
+        lost = sorted(set(range(int(count))) - numbers)
+        if lost:
+            raise MissingInputError(
+                f"{tables[0].parent}: {name}-{lost[0]:05}-of-{count} is missing; expected {int(count)} shards"
             )
-        try:
-            yield line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{path}, line {number}: byte 0x{line[error.start]:02x} is not UTF-8; save the file as UTF-8"
-            ) from None
 
 
-def _read_csv(path: Path, text_column: str | None, label_column: str | None) -> Iterator[Row]:
-    csv.field_size_limit(_MAX_TEXT)
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    number = 0
-    with path.open("rb") as stream:
-        rows = csv.reader(_decoded_lines(path, stream), delimiter=delimiter, strict=True)
-        try:
-            header = next(rows, None)
-            if not header:
-                raise DataError(f"{path}: is empty; expected a header line and rows")
-            text = header.index(_choose(path, header, text_column, TEXT_COLUMNS, "text"))
-            label = header.index(_choose(path, header, label_column, LABEL_COLUMNS, "label"))
-            for number, cells in enumerate((cells for cells in rows if cells), 1):
-                if len(cells) != len(header):
-                    raise DataError(
-                        f"{path}, row {number}: {len(cells)} cells where the header has {len(header)}; quote texts that hold the separator"
-                    )
-                yield Row(cells[text].replace("\r\n", "\n"), cells[label], number, None)
-        except csv.Error as error:
-            raise DataError(f"{path}, after row {number}: not valid {path.suffix[1:]} ({error})") from None
-    if number == 0:
-        raise DataError(f"{path}: has a header but no rows")
+class TableReader(Reader):
+    """One table, or several that are read one after the other.
 
+    Args:
+        path: What the user named.
+        tables: Each with the part that its name speaks of.
+    """
 
-def _read_jsonl(path: Path, text_column: str | None, label_column: str | None) -> Iterator[Row]:
-    number = 0
-    text = label = ""
-    with path.open("rb") as stream:
-        for number, line in enumerate((line for line in _decoded_lines(path, stream) if line.strip()), 1):
-            try:
-                value = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{path}, row {number}: not JSON ({error}); expected one object a line") from None
-            if not isinstance(value, dict):
-                raise DataError(f"{path}, row {number}: expected a JSON object, not {type(value).__name__}")
-            if number == 1:
-                text = _choose(path, list(value), text_column, TEXT_COLUMNS, "text")
-                label = _choose(path, list(value), label_column, LABEL_COLUMNS, "label")
-            for column in (text, label):
-                if column not in value:
-                    raise DataError(f"{path}, row {number}: has no {column!r}")
-            if isinstance(value[label], (list, dict)):
-                raise DataError(
-                    f"{path}, row {number}: the label is a {type(value[label]).__name__}; expected a word or a number"
+    def __init__(self, path: Path, tables: list[tuple[Path, int]], source: DataSource) -> None:
+        super().__init__(path)
+        self._tables, self._source = tables, source
+        self.is_split_asked_for = source.columns.split is not None
+
+    def files(self) -> list[Path]:
+        return [path for path, _ in self._tables]
+
+    def rows(self) -> Iterator[Row]:
+        named = any(part != UNSAID for _, part in self._tables)
+        numbers: dict[int, int] = {}
+        for path, part in self._tables:
+            if named and part < 0:
+                why = "its name is no part's" if part == UNSAID else "its rows have no labels"
+                self.warnings.append(f"passed over in {self.path.name}: {path.name}, as {why}")
+                continue
+            sheet = sheets.open_sheet(path, self._source.encoding, self._source.header)
+            for row in self._rows_of(sheet, part):
+                # Shards of a part are one table.
+                numbers[part] = numbers.get(part, 0) + 1
+                yield row._replace(number=numbers[part])
+            self.notices += sheet.notices
+            self.warnings += sheet.warnings
+        if self.path.is_dir():
+            others = [path for path in walk(self.path) if path not in self.files()]
+            if others:
+                shown = ", ".join(path.relative_to(self.path).as_posix() for path in others[:5])
+                self.warnings.append(
+                    f"passed over in {self.path.name}: {len(others)} files that are no table of it, such as {shown}"
                 )
-            yield Row(value[text], value[label], number, None)
-    if number == 0:
-        raise DataError(f"{path}: is empty; expected one JSON object a line")
+
+    def _rows_of(self, sheet: Sheet, part: int) -> Iterator[Row]:
+        chosen = self._choose(sheet)
+        classes = sheet.class_names(chosen["label"])
+        half_pairs = 0
+        for number, cells in sheet.rows(set(chosen.values())):
+            values = {use: self._cell(sheet, cells, column, use, number) for use, column in chosen.items()}
+            text = values["text"]
+            if not isinstance(text, str):
+                raise DataError(f"{sheet.path}, row {number}: expected a text, not {type(text).__name__}")
+            if len(text) > MAX_TEXT:
+                raise DataError(f"{sheet.path}, row {number}: a text of {len(text)} characters; at most {MAX_TEXT} are read")
+            whole = decoding.without_lone_surrogates(text)
+            half_pairs += whole != text
+            label = values["label"]
+            if isinstance(label, (list, dict)):
+                raise DataError(
+                    f"{sheet.path}, row {number}: the label is a {type(label).__name__}; expected a word or a number"
+                )
+            if classes is not None and isinstance(label, int):
+                label = classes[label] if 0 <= label < len(classes) else UNLABELLED
+            group, own = values.get("group"), values.get("id")
+            yield Row(
+                text=whole,
+                label=label,
+                number=number,
+                part=part,
+                split=values.get("split"),
+                group=None if group is None else decoding.without_lone_surrogates(str(group)),
+                id=None if own is None else decoding.without_lone_surrogates(str(own)),
+            )
+        if half_pairs:
+            self.warnings.append(
+                f"{half_pairs} texts of {sheet.path.name} hold half of a surrogate pair, which is no character; it is read as U+FFFD"
+            )
+
+    def _cell(self, sheet: Sheet, cells: Cells, column: str, use: str, number: int) -> Any:
+        if column not in cells:
+            if use in ("text", "label"):
+                raise DataError(f"{sheet.path}, row {number}: has no {column!r}")
+            return None
+        return cells[column]
+
+    def _choose(self, sheet: Sheet) -> dict[str, str]:
+        """The columns that are read, by use."""
+        asked: Columns = self._source.columns
+        chosen = {
+            "text": self._find(sheet, asked.text, TEXT_COLUMNS, "text"),
+            "label": self._find(sheet, asked.label, LABEL_COLUMNS, "label"),
+        }
+        for use in ("split", "group", "id"):
+            column = getattr(asked, use)
+            if column is not None:
+                chosen[use] = self._find(sheet, column, (), use)
+        if asked.split is None:
+            found = [column for column in _known(sheet.columns, parts.COLUMNS) if column not in chosen.values()]
+            if found:
+                chosen["split"] = found[0]
+        self.columns = chosen
+        return chosen
+
+    def _find(self, sheet: Sheet, asked: str | None, known: tuple[str, ...], use: str) -> str:
+        shown = ", ".join(repr(str(column)[:40]) for column in sheet.columns[:20])
+        if asked is not None:
+            if asked not in sheet.columns:
+                raise MissingInputError(f"{sheet.path}: no column {asked!r} (--{use}-column); it has {shown}")
+            return asked
+        found = _known(sheet.columns, known)
+        if not found:
+            hint = (
+                ""
+                if len(sheet.columns) > 1 or not self._source.header
+                else "; is the separator another one than a comma or tab?"
+            )
+            more = (
+                ", and --no-header if the first line is a row"
+                if kind(sheet.path) in (".csv", ".tsv") and self._source.header
+                else ""
+            )
+            raise MissingInputError(
+                f"{sheet.path}: which column is the {use}? None is called {', '.join(known)}; it has {shown}; name one with --{use}-column{more}{hint}"
+            )
+        if len(found) > 1:
+            others = " and ".join(repr(column) for column in found[1:])
+            self.notices.append(
+                f"the column {found[0]!r} is taken for the {use}, though {others} could be, too; --{use}-column names another"
+            )
+        return found[0]
 
 
-def _read_parquet(path: Path, text_column: str | None, label_column: str | None) -> Iterator[Row]:
-    import pyarrow
-    from pyarrow import parquet
-
-    number = 0
-    try:
-        with parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            text = _choose(path, names, text_column, TEXT_COLUMNS, "text")
-            label = _choose(path, names, label_column, LABEL_COLUMNS, "label")
-            for batch in file.iter_batches(batch_size=1024, columns=[text, label]):
-                columns: list[list[Any]] = [batch.column(name).to_pylist() for name in (text, label)]
-                for content, value in zip(*columns, strict=True):
-                    number += 1
-                    yield Row(content, value, number, None)
-    except pyarrow.ArrowException as error:
-        raise DataError(
-            f"{path}, after row {number}: not a readable Parquet file ({' '.join(str(error).split())[:200]})"
-        ) from None
-    if number == 0:
-        raise DataError(f"{path}: has no rows")
+def _known(columns: list[str], known: tuple[str, ...]) -> list[str]:
+    """The columns that are called so, whatever their case, in the order of the names."""
+    lowered = {column.strip().lower(): column for column in reversed(columns)}
+    return [lowered[name] for name in known if name in lowered]
 
 
-def _row_of_file(path: Path, name: str, content: bytes, number: int) -> Row | None:
-    match = _ACLIMDB.search(name)
-    if match is None:
-        return None
-    if len(content) > _MAX_TEXT:
-        raise DataError(f"{path}: {name} is larger than {_MAX_TEXT} bytes")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: {name} is not UTF-8 (byte {error.start})") from None
-    return Row(text, match[2], number, match[1])
-
-
-def _read_folder(path: Path) -> Iterator[Row]:
-    number = 0
-    root = path if (path / "train").is_dir() else path / "aclImdb"
-    for part in ("train", "test"):
-        for label in ("neg", "pos"):
-            folder = root / part / label
-            for file in sorted(folder.glob("*.txt")) if folder.is_dir() else []:
-                number += 1
-                if file.is_symlink():
-                    raise DataError(f"{file}: is a symbolic link; links in a data folder are not followed")
-                try:
-                    row = _row_of_file(path, f"{part}/{label}/{file.name}", file.read_bytes(), number)
-                except OSError as error:
-                    raise InputOutputError(f"{file}: reading failed ({error.strerror or error})") from None
-                if row is not None:
-                    yield row
-    if number == 0:
-        raise DataError(
-            f"{path}: not in the layout of aclImdb; expected train/pos/*.txt and train/neg/*.txt (and test/ likewise)"
-        )
-
-
-def _read_tar(path: Path) -> Iterator[Row]:
-    number = 0
-    try:
-        # Read as a stream and never unpacked, so no member's name or link can reach outside.
-        with gzip.open(path) as stream_of_tar, tarfile.open(fileobj=stream_of_tar, mode="r|") as archive:
-            for member in archive:
-                if not member.isfile() or not _ACLIMDB.search(member.name):
-                    continue
-                if member.size > _MAX_TEXT:
-                    raise DataError(f"{path}: {member.name} is larger than {_MAX_TEXT} bytes")
-                stream = archive.extractfile(member)
-                content = stream.read() if stream else b""
-                if len(content) != member.size:
-                    raise EOFError("it ends in the middle of a file")
-                number += 1
-                row = _row_of_file(path, member.name, content, number)
-                if row is not None:
-                    yield row
-            # tarfile stops at the archive's end mark; only gzip's own end, after it, shows that the file is whole.
-            for _ in range(_TRAILING_CHUNKS):
-                if not stream_of_tar.read(1 << 20):
-                    break
-            else:
-                raise EOFError("it goes on after the archive's end")
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path}: not a whole .tar.gz ({error or 'it is cut off'}), {number} reviews could be read; fetch it again"
-        ) from None
-    except OSError as error:
-        # gzip reports a bad header or checksum as a plain OSError without a number.
-        if error.errno is None:
-            raise DataError(f"{path}: not a whole .tar.gz ({error}); fetch it again") from None
-        raise InputOutputError(f"{path}: reading failed ({error.strerror})") from None
-    if number == 0:
-        raise DataError(
-            f"{path}: no reviews in the layout of aclImdb; expected train/pos/*.txt and train/neg/*.txt (and test/ likewise)"
-        )
+__all__ = ["FORMATS", "LAYOUT", "TableReader", "open_reader"]

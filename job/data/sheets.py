@@ -1,54 +1,25 @@
 """Tables of named columns, row by row: .csv, .tsv, .jsonl, .json, .parquet and fastText's .txt, plain or packed (.gz, .zst).
 
 Nothing here knows what a column means. Every row of a file is yielded or an error is raised; what had to be decided on the
-way (a separator, an encoding, what a quote is) stands in `Sheet.notices`.
+way stands in `Sheet.notices` (a separator, an encoding) and `Sheet.warnings` (what a quote is).
 """
 
-import codecs
-import csv
-import gzip
 import json
-import zlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from job.errors import ConfigurationError, DataError, InputOutputError, MissingInputError
+from job.data import decoding
+from job.data.delimited import CsvSheet
+from job.data.sheet import KINDS, PACKED, Cells, Sheet, kind, one_line, reading
+from job.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow
 
-KINDS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt")
-"""The endings of tables; those of text may be followed by one of `PACKED`."""
-PACKED = (".gz", ".zst")
-MAX_TEXT = 16 << 20
-"""Characters of a cell at most."""
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_OTHER_SEPARATORS = ",;\t|"
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    # Before UTF-16's, with which they begin.
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
-_BLOCK = 1 << 16
 _FASTTEXT = "__label__"
-
-Cells = dict[str, Any]
-"""A row's values by column: texts in .csv, .tsv and .txt, JSON values in .jsonl and .json, Python values in .parquet."""
-
-
-def kind(path: Path) -> str | None:
-    """The ending of a table's name, without that of its packing; None where it is no table's."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in PACKED:
-        suffixes.pop()
-    return suffixes[-1] if suffixes and suffixes[-1] in KINDS else None
 
 
 def open_sheet(path: Path, encoding: str | None = None, header: bool = True) -> "Sheet":
@@ -75,275 +46,8 @@ def open_sheet(path: Path, encoding: str | None = None, header: bool = True) -> 
     reader = readers.get(kind(path) or "")
     if reader is None:
         raise DataError(f"{path}: not a table; expected a name that ends in {', '.join(KINDS)} (or .gz, .zst after it)")
-    if encoding is not None:
-        try:
-            codecs.lookup(encoding)
-        except LookupError:
-            raise ConfigurationError(
-                f"--encoding {encoding}: no such encoding; expected utf-8, latin-1, cp1252 or another"
-            ) from None
     with reading(path):
-        return reader(path, encoding, header)
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turns what can go wrong while a file is read into the errors of the contract."""
-    try:
-        yield
-    except (FileNotFoundError, NotADirectoryError):
-        raise MissingInputError(f"{path}: no such file") from None
-    except PermissionError:
-        raise MissingInputError(f"{path}: may not be read by this user") from None
-    except IsADirectoryError:
-        raise MissingInputError(f"{path}: is a folder; expected a file") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: holds a text that is not {error.encoding} ({error.reason})") from None
-    except (EOFError, zlib.error) as error:
-        raise DataError(f"{path}: is cut off or damaged ({error}); fetch it again") from None
-    except OSError as error:
-        # Libraries report damaged content as a plain OSError without a number.
-        if error.errno is None:
-            raise DataError(f"{path}: cannot be read, its content is damaged ({_line(error)})") from None
-        raise InputOutputError(f"{path}: reading failed ({error.strerror})") from None
-
-
-def _line(error: object) -> str:
-    return " ".join(str(error).split())[:200]
-
-
-class Sheet(ABC):
-    """A table that can be read row by row, as often as one likes.
-
-    Args:
-        path, encoding, header: As `open_sheet` takes them.
-    """
-
-    columns: list[str]
-    """In order. Rows of JSON may have more than the first one's, which these are, or fewer."""
-
-    def __init__(self, path: Path, encoding: str | None, header: bool) -> None:
-        self.path, self._encoding, self._header = path, encoding, header
-        self.notices: list[str] = []
-        """What was decided in reading, a sentence each; complete once all rows have been read."""
-        self.columns = self._columns()
-        if not self.columns:
-            raise DataError(f"{path}: is empty; expected rows of named columns")
-
-    @abstractmethod
-    def _columns(self) -> list[str]: ...
-
-    @abstractmethod
-    def _rows(self, columns: Collection[str] | None) -> Iterator[tuple[int, Cells]]: ...
-
-    def rows(self, columns: Collection[str] | None = None) -> Iterator[tuple[int, Cells]]:
-        """Yields each row's number, from 1, and its values.
-
-        Args:
-            columns: Those that are needed; by default all.
-
-        Raises:
-            DataError: A row is not as the format demands, or there is none.
-            MissingInputError, InputOutputError: The file cannot be read any more.
-        """
-        number = 0
-        with reading(self.path):
-            for number, cells in self._rows(columns):
-                yield number, cells
-        if not number:
-            raise DataError(f"{self.path}: has columns but no rows")
-
-    @property
-    def schema(self) -> "pyarrow.Schema | None":
-        """The columns' types, of a .parquet file alone."""
-        return None
-
-    def class_names(self, column: str) -> list[str] | None:
-        """What the numbers of a column stand for, where the file says so itself."""
-        return None
-
-    def _notice(self, text: str) -> None:
-        if text not in self.notices:
-            self.notices.append(text)
-
-    def _lines(self) -> Iterator[str]:
-        """The file's lines as text, with their ends, without a byte-order mark."""
-        with _unpacked(self.path) as stream:
-            encoding, mark = self._find_encoding(stream)
-            if encoding.replace("_", "-").lower().startswith(("utf-16", "utf-32")):
-                yield from self._wide_lines(stream, encoding, mark)
-                return
-            for number, line in enumerate(stream, 1):
-                if number == 1:
-                    line = line.removeprefix(mark)
-                if b"\0" in line:
-                    raise DataError(
-                        f"{self.path}, line {number}: holds a zero byte, so this is no text file, or UTF-16 without a byte-order mark; save it as UTF-8, or name its encoding with --encoding"
-                    )
-                try:
-                    yield line.decode(encoding)
-                except UnicodeDecodeError as error:
-                    raise DataError(
-                        f"{self.path}, line {number}: byte 0x{line[error.start]:02x} is not {encoding.upper()}; save the file as UTF-8, or name its encoding (--encoding cp1252 or latin-1 for most old files in Western languages)"
-                    ) from None
-
-    def _find_encoding(self, stream: Any) -> tuple[str, bytes]:
-        """The encoding, and the byte-order mark that the file begins with."""
-        start = stream.peek(4)[:4]
-        for mark, name in _MARKS:
-            if start.startswith(mark) and (self._encoding is None or codecs.lookup(self._encoding).name.startswith(name[:6])):
-                if name != "utf-8":
-                    self._notice(f"{self.path.name} is read as {name.upper()}, as its byte-order mark says")
-                return name, mark
-        return self._encoding or "utf-8", b""
-
-    def _wide_lines(self, stream: IO[bytes], encoding: str, mark: bytes) -> Iterator[str]:
-        decoder = codecs.getincrementaldecoder(encoding)()
-        stream.read(len(mark))
-        rest, block = "", stream.read(_BLOCK)
-        while block:
-            *whole, rest = (rest + decoder.decode(block)).split("\n")
-            yield from (line + "\n" for line in whole)
-            block = stream.read(_BLOCK)
-        rest += decoder.decode(b"", final=True)
-        if rest:
-            yield rest
-
-
-@contextmanager
-def _unpacked(path: Path) -> Iterator[Any]:
-    """The bytes of a file, unpacked where its ending says that it is packed."""
-    suffix = path.suffix.lower()
-    if suffix == ".gz":
-        with gzip.open(path) as stream:
-            yield stream
-    elif suffix == ".zst":
-        import io
-
-        import pyarrow
-
-        with (
-            path.open("rb") as file,
-            pyarrow.CompressedInputStream(file, "zstd") as packed,
-            io.BufferedReader(packed) as stream,
-        ):
-            yield stream
-    else:
-        with path.open("rb") as stream:
-            yield stream
-
-
-class CsvSheet(Sheet):
-    """Lines of cells, quoted where need be (RFC 4180), or not quoted at all, as many .tsv files are."""
-
-    def _columns(self) -> list[str]:
-        lines = self._lines()
-        first = next((line for line in lines if line.strip()), "")
-        lines.close()  # type: ignore[attr-defined]
-        self._separator = self._find_separator(first)
-        cells = self._cells_of(first) if first else []
-        if not self._header:
-            return [str(number) for number in range(1, len(cells) + 1)]
-        names = [cell.strip() or f"column {number}" for number, cell in enumerate(cells, 1)]
-        for name in names:
-            if names.count(name) > 1:
-                raise DataError(f"{self.path}: has two columns called {name!r}; give each a name of its own")
-        return names
-
-    def _find_separator(self, first: str) -> str:
-        usual = _SEPARATORS[kind(self.path) or ".csv"]
-        self._separator = usual
-        if len(self._cells_of(first)) < 2:
-            try:
-                found = csv.Sniffer().sniff(first, delimiters=_OTHER_SEPARATORS.replace(usual, "")).delimiter
-            except csv.Error:
-                return usual
-            if found in _OTHER_SEPARATORS:
-                shown = "a tab" if found == "\t" else repr(found)
-                self._notice(f"{self.path.name} is separated by {shown}, as its first line shows")
-                return found
-        return usual
-
-    def _cells_of(self, line: str) -> list[str]:
-        """One line's cells, if it is a row by itself; else split at every separator."""
-        try:
-            return next(csv.reader([line], delimiter=self._separator, strict=True))
-        except csv.Error:
-            return self._split(line)
-
-    def _split(self, line: str) -> list[str]:
-        """Cells of a line in which a quote is a character like others, or surrounds a whole cell."""
-        cells = line.rstrip("\r\n").split(self._separator)
-        return [
-            cell[1:-1].replace('""', '"')
-            if len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in cell[1:-1].replace('""', "")
-            else cell
-            for cell in cells
-        ]
-
-    @cached_property
-    def _is_unquoted(self) -> bool:
-        """Whether every line is a row by itself and quotes that nothing closes stand in some: then quotes mean nothing here."""
-        is_unclosed = False
-        for line in self._lines():
-            if not line.strip():
-                continue
-            if line.count(self._separator) != len(self.columns) - 1:
-                return False
-            if '"' in line and not is_unclosed:
-                try:
-                    # Without its end: an open quote would go on over it.
-                    cells = next(csv.reader([line.rstrip("\r\n")], delimiter=self._separator, strict=True))
-                    is_unclosed = len(cells) != len(self.columns)
-                except csv.Error:
-                    is_unclosed = True
-        return is_unclosed
-
-    def _rows(self, columns: Collection[str] | None) -> Iterator[tuple[int, Cells]]:
-        csv.field_size_limit(MAX_TEXT)
-        rows = self._unquoted() if self._is_unquoted else self._quoted()
-        if self._header:
-            next(rows, None)
-        for number, cells in enumerate(rows, 1):
-            if len(cells) != len(self.columns):
-                raise DataError(
-                    f"{self.path}, row {number}: {len(cells)} cells where {'the header' if self._header else 'the first row'} has {len(self.columns)}; quote texts that hold the separator"
-                )
-            # Line ends inside a text are the text's, whatever system the file is from.
-            yield number, dict(zip(self.columns, (cell.replace("\r\n", "\n") for cell in cells), strict=True))
-
-    def _unquoted(self) -> Iterator[list[str]]:
-        self._notice(
-            f"quotes in {self.path.name} are read as plain characters: every line is a row by itself, and some quotes are never closed"
-        )
-        return (self._split(line) for line in self._lines() if line.strip())
-
-    def _quoted(self) -> Iterator[list[str]]:
-        # Of each line since the last row's end: whether it could be a row by itself.
-        could_be: list[bool] = []
-        row = swallowing = first = 0
-
-        def remembered() -> Iterator[str]:
-            for line in self._lines():
-                could_be.append(line.count(self._separator) == len(self.columns) - 1)
-                yield line
-
-        try:
-            for cells in csv.reader(remembered(), delimiter=self._separator, strict=True):
-                if cells:
-                    if len(could_be) > 1 and all(could_be):
-                        swallowing, first = swallowing + 1, first or row + (not self._header)
-                    yield cells
-                    row += 1
-                could_be.clear()
-        except csv.Error as error:
-            raise DataError(
-                f"{self.path}, after row {row - self._header}: not valid {(kind(self.path) or '')[1:]} ({error})"
-            ) from None
-        if swallowing:
-            self._notice(
-                f"{swallowing} rows of {self.path.name} hold line breaks between quotes, and each of those lines could be a row by itself (the first is row {first}): if rows are missing, quotes inside texts are not doubled"
-            )
+        return reader(path, decoding.checked(encoding), header)
 
 
 class _JsonSheet(Sheet):
@@ -413,7 +117,7 @@ class ParquetSheet(Sheet):
         try:
             return parquet.read_schema(self.path)
         except pyarrow.ArrowException as error:
-            raise DataError(f"{self.path}: not a readable Parquet file ({_line(error)})") from None
+            raise DataError(f"{self.path}: not a readable Parquet file ({one_line(error)})") from None
 
     def class_names(self, column: str) -> list[str] | None:
         """As Hugging Face's data sets write them: a feature of type ClassLabel in the schema's metadata."""
@@ -436,7 +140,7 @@ class ParquetSheet(Sheet):
                         number += 1
                         yield number, cells
         except pyarrow.ArrowException as error:
-            raise DataError(f"{self.path}, after row {number}: not a readable Parquet file ({_line(error)})") from None
+            raise DataError(f"{self.path}, after row {number}: not a readable Parquet file ({one_line(error)})") from None
 
 
 class FastTextSheet(Sheet):

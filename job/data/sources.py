@@ -1,46 +1,63 @@
 """Sources: what a name or a path stands for, opened and not yet read."""
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from job.config import DataSource
 from job.data import imdb, readers, synthetic
-from job.data.labels import LabelReader
-from job.data.tokens import FIRST_WORD_ID, content_hash, tokenize
-from job.errors import DataError
-from job.files import checksum
+from job.data.labels import LabelMeaning, LabelReader
+from job.data.parts import UNSAID, PartReader
+from job.data.rows import Reader, Row
+from job.data.tokens import FIRST_WORD_ID, content_hash, hash_of, lacks_spaces, tokenize
+from job.errors import DataError, MissingInputError
 from job.presets import UNKNOWN
+from job.source import DataSource
+
+MAIN, TEST_DATA, VALIDATION_DATA = range(3)
+"""Which of the user's paths a row is from: --data, --test-data or --validation-data."""
 
 
 class Numbered(NamedTuple):
-    """One review with its words numbered as they came; what the numbers and the label mean is known at the end."""
+    """One review with its words numbered as they came; what the numbers and codes mean is known at the end."""
 
     numbers: list[int] | NDArray[np.int64]
     """Of each word, from 0."""
     label: int
     """A code for what stands in the source."""
-    part: str | None
-    """`train`, `test`, or None where the source has no parts of its own."""
     hash: int
     """Of the text's words."""
+    row: int
+    """Its place in its file or folder, from 1."""
+    part: int = UNSAID
+    """As the name of its file or folder says: a number of job/data/parts.py."""
+    split: int = -1
+    """A code for what stands in the column that says the part; -1 where there is none."""
+    origin: int = MAIN
+    group: int | None = None
+    """A hash of what must stay together with it; None where it stands alone."""
+    id: str | None = None
+    """What the user knows it by."""
 
 
-class Meaning(NamedTuple):
-    """What the numbers and label codes of all reviews mean."""
+@dataclass(frozen=True, kw_only=True)
+class Meaning:
+    """What the codes of all reviews mean, and what is to be said of the reading."""
 
-    words: list[str]
-    """The vocabulary by rank."""
-    ids: NDArray[np.int64]
-    """<int64>[numbers], the token id of each word number."""
-    classes: list[int]
-    """The class, 0 or 1, of each label code."""
+    labels: list[LabelMeaning]
+    """By label code."""
+    rule: str
+    """By which the labels were read, in words."""
+    parts: list[int]
+    """By split code: a number of job/data/parts.py."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Of a table, which column was taken, by what for."""
+    notices: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 class Source(ABC):
@@ -48,16 +65,16 @@ class Source(ABC):
 
     Args:
         name: The name of the corpus.
-        path: The path of the file or folder, where there is one.
+        files: Those whose content, with the settings, determines the reviews.
     """
 
-    def __init__(self, name: str, path: Path | None) -> None:
-        self.name, self.path = name, path
+    def __init__(self, name: str, files: list[Path]) -> None:
+        self.name, self.files = name, files
 
-    @property
-    def shown(self) -> str:
-        """The source's name in errors."""
-        return str(self.path or self.name)
+    shown: str
+    """The source's name in errors."""
+    is_generated = False
+    """Whether the package made it itself, so that nothing can be wrong with it."""
 
     @abstractmethod
     def reviews(self) -> Iterator[Numbered]:
@@ -68,33 +85,54 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def resolve(self, counts: NDArray[np.int64]) -> Meaning:
-        """What the numbers of all reviews mean, asked for when they have been read.
+    def resolve(self, needs_both: bool) -> Meaning:
+        """What the codes of all reviews mean, asked for when they have been read.
 
         Args:
-            counts: <int64>[numbers], how often each word number occurs in the reviews that the vocabulary is made of.
+            needs_both: Whether labels of one class alone are an error.
 
         Raises:
             DataError: The labels are of no known form, or all the same.
         """
+
+    @abstractmethod
+    def vocabulary(self, counts: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
+        """The words by rank, and the token id of each word number, <int64>[numbers].
+
+        Args:
+            counts: <int64>[numbers], how often each word number occurs in the reviews that the vocabulary is made of.
+        """
+
+
+_ZERO_AND_ONE = "0 and 1"
 
 
 class Ranks(Source):
     """An .npz of word ranks with its word index. The ranks are given and stay, so the vocabulary is the file's."""
 
     def __init__(self, name: str, path: Path) -> None:
-        super().__init__(name, path)
-        self._path = path
+        super().__init__(name, [path, path.with_name(imdb.WORD_INDEX)])
+        self._path = self.shown_path = path
+        self.shown = str(path)
         self._words: list[str] = []
+        self._rows = [0, 0]
+        self._warnings: list[str] = []
 
     def reviews(self) -> Iterator[Numbered]:
         self._words = imdb.read_word_index(self._path.with_name(imdb.WORD_INDEX))
-        table = np.array(self._words, dtype=object)
-        for ranks, label, part, _ in imdb.read_reviews(self._path, len(self._words)):
-            yield Numbered(ranks - 1, label, part, content_hash(table[ranks - 1].tolist()))
+        # Beyond the words the unknown one, which numbers that Keras's `load_data` shifted may hold.
+        table = np.array([*self._words, "<UNK>"], dtype=object)
+        for review in imdb.read_reviews(self._path, len(self._words), self._warnings):
+            numbers = review.ranks - 1
+            self._rows[review.label] += 1
+            yield Numbered(numbers, review.label, content_hash(table[numbers].tolist()), review.row, review.part)
 
-    def resolve(self, counts: NDArray[np.int64]) -> Meaning:
-        return Meaning(self._words, np.arange(FIRST_WORD_ID, len(self._words) + FIRST_WORD_ID), [0, 1])
+    def resolve(self, needs_both: bool) -> Meaning:
+        labels = [LabelMeaning(label=str(side), meaning=side, rows=rows) for side, rows in enumerate(self._rows)]
+        return Meaning(labels=labels, rule=_ZERO_AND_ONE, parts=[], warnings=self._warnings)
+
+    def vocabulary(self, counts: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
+        return self._words, np.append(np.arange(FIRST_WORD_ID, len(self._words) + FIRST_WORD_ID), UNKNOWN)
 
 
 class _Index(dict[str, int]):
@@ -108,28 +146,108 @@ class _Index(dict[str, int]):
 class Texts(Source):
     """Labelled texts. The vocabulary is ranked by frequency, words of equal frequency alphabetically."""
 
-    def __init__(self, name: str, path: Path | None, rows: Iterable[readers.Row]) -> None:
-        super().__init__(name, path)
-        self._rows = rows
+    def __init__(self, name: str, labels: LabelReader, files: list[Path]) -> None:
+        super().__init__(name, files)
         self._index = _Index()
-        self._labels = LabelReader(self.shown)
+        self._labels = labels
+        self._splits = PartReader(self.shown)
+        self._texts = self._without_spaces = 0
+
+    @abstractmethod
+    def _rows(self) -> Iterator[tuple[int, Row]]:
+        """The rows, each with the path that it is from."""
 
     def reviews(self) -> Iterator[Numbered]:
         index = self._index
-        for row in self._rows:
+        for origin, row in self._rows():
             words = tokenize(row.text)
+            self._texts += 1
+            self._without_spaces += lacks_spaces(row.text)
             yield Numbered(
-                [index[word] for word in words], self._labels.add(row.label, row.number), row.part, content_hash(words)
+                numbers=[index[word] for word in words],
+                label=self._labels.add(row.label, row.number),
+                hash=content_hash(words),
+                row=row.number,
+                part=row.part,
+                split=-1 if row.split is None else self._splits.add(row.split),
+                origin=origin,
+                group=None if row.group is None else hash_of(row.group),
+                id=row.id,
             )
 
-    def resolve(self, counts: NDArray[np.int64]) -> Meaning:
+    def resolve(self, needs_both: bool) -> Meaning:
+        warnings = []
+        if 2 * self._without_spaces > self._texts:
+            raise DataError(
+                f"{self.shown}: most texts ({self._without_spaces} of {self._texts}) are in a script that puts no spaces between words, such as Chinese, Japanese or Thai, and words are found by spaces here; put spaces between the words first (jieba, MeCab or PyThaiNLP do it)"
+            )
+        if self._without_spaces:
+            warnings.append(
+                f"{self._without_spaces} texts are in a script without spaces between words, which is read as one word up to the next punctuation mark"
+            )
+        labels, rule = self._labels.resolve(needs_both)
+        return Meaning(labels=labels, rule=rule, parts=[], warnings=warnings)
+
+    def vocabulary(self, counts: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
         words = list(self._index)
         counts = np.pad(counts, (0, len(words) - len(counts)))
         seen = [number for number in range(len(words)) if counts[number]]
         seen.sort(key=lambda number: (-counts[number], words[number]))
         ids = np.full(len(words), UNKNOWN, dtype=np.int64)
         ids[seen] = np.arange(FIRST_WORD_ID, len(seen) + FIRST_WORD_ID)
-        return Meaning([words[number] for number in seen], ids, self._labels.resolve())
+        return [words[number] for number in seen], ids
+
+
+class Generated(Texts):
+    """The embedded corpus, of one distance or several."""
+
+    is_generated = True
+
+    def __init__(self, distances: Iterable[int]) -> None:
+        self._distances = tuple(distances)
+        plural = "s" if len(self._distances) > 1 else ""
+        self.shown = f"embedded, distance{plural} {' '.join(map(str, self._distances))}"
+        # The generator's own code: cached reviews must not outlive a change of the program.
+        super().__init__(self.shown, LabelReader(self.shown), [Path(synthetic.__file__)])
+
+    def _rows(self) -> Iterator[tuple[int, Row]]:
+        for distance in self._distances:
+            for number, (text, label, part) in enumerate(synthetic.reviews(distance), 1):
+                yield MAIN, Row(text, label, number, part)
+
+
+class Files(Texts):
+    """Texts of the user's own: what `readers` read.
+
+    Args:
+        opened: By where they are from: the main path's first.
+    """
+
+    def __init__(self, source: DataSource, path: Path, opened: dict[int, Reader]) -> None:
+        self.shown = str(path)
+        self._opened = opened
+        files = [file for reader in opened.values() for file in reader.files()]
+        super().__init__(path.name or path.resolve().name, LabelReader(self.shown, source.positive, source.negative), files)
+
+    def _rows(self) -> Iterator[tuple[int, Row]]:
+        for origin, reader in self._opened.items():
+            for row in reader.rows():
+                yield origin, row
+
+    def resolve(self, needs_both: bool) -> Meaning:
+        found = super().resolve(needs_both)
+        main = self._opened[MAIN]
+        parts: list[int] = []
+        warnings = found.warnings
+        if "split" in main.columns:
+            parts, said = self._splits.resolve(main.columns["split"], main.is_split_asked_for)
+            warnings += [said] if said else []
+        notices = [text for reader in self._opened.values() for text in reader.notices]
+        warnings += [text for reader in self._opened.values() for text in reader.warnings]
+        columns = dict(main.columns)
+        if all(part == UNSAID for part in parts):
+            columns.pop("split", None)
+        return Meaning(labels=found.labels, rule=found.rule, parts=parts, columns=columns, notices=notices, warnings=warnings)
 
 
 def open_source(source: DataSource) -> Source:
@@ -141,38 +259,24 @@ def open_source(source: DataSource) -> Source:
         TemporaryError, OutputError, InputOutputError: It could not be fetched.
     """
     if source.name == "embedded":
-        plural = "s" if len(source.distances) > 1 else ""
-        return Texts(f"embedded, distance{plural} {' '.join(map(str, source.distances))}", None, _generated(source.distances))
+        return Generated(source.distances)
     path = imdb.fetch(source.cache) if source.name == "imdb" else Path(source.name)
+    others = {TEST_DATA: source.test, VALIDATION_DATA: source.validation}
     if path.suffix.lower() == ".npz":
-        if source.text_column or source.label_column:
-            raise DataError(f"{path}: an .npz has no columns; leave --text-column and --label-column out")
-        if path.exists():
-            return Ranks("imdb" if source.name == "imdb" else path.name, path)
-    rows = readers.open_rows(path, source.text_column, source.label_column)
-    return Texts(path.name or str(path.resolve().name), path, rows)
+        _refuse_settings(source, path)
+        return Ranks("imdb" if source.name == "imdb" else path.name, path)
+    opened = {MAIN: readers.open_reader(path, source)}
+    opened |= {origin: readers.open_reader(Path(other), source) for origin, other in others.items() if other}
+    return Files(source, path, opened)
 
 
-def _generated(distances: Iterable[int]) -> Iterator[readers.Row]:
-    for distance in distances:
-        for number, (text, label, part) in enumerate(synthetic.reviews(distance), 1):
-            yield readers.Row(text, label, number, part)
-
-
-def stamp(source: DataSource, path: Path | None) -> list[object]:
-    """JSON values that change when the source does, found without reading it.
-
-    Args:
-        path: The path of the opened source.
-    """
-    if path is None:
-        # The generator's own code: cached reviews must not outlive a change of the program.
-        return [source.distances, checksum.of_file(Path(synthetic.__file__))]
-    files = [path]
-    if path.is_dir():
-        files = sorted(path.rglob("*.txt"))
-    elif path.suffix.lower() == ".npz":
-        files = [path, path.with_name(imdb.WORD_INDEX)]
-    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()]
-    digest = hashlib.sha256(json.dumps(stats).encode()).hexdigest()
-    return [str(path.resolve()), source.text_column, source.label_column, digest]
+def _refuse_settings(source: DataSource, path: Path) -> None:
+    """Makes sure that nothing is said of an .npz that it has not, and that it is there."""
+    if any(vars(source.columns).values()) or source.positive or source.negative or source.test or source.validation:
+        raise DataError(
+            f"{path}: an .npz has no columns, no named labels and its own parts; leave the options on columns, labels and other data out"
+        )
+    try:
+        path.stat()
+    except OSError as error:
+        raise MissingInputError(f"{path}: no such file or folder that this user may read ({error.strerror})") from None

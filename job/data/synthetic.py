@@ -8,6 +8,8 @@ alone, nor does any bag of words or of word pairs: the first clue has to be reme
 import random
 from collections.abc import Iterator
 
+from job.data.parts import TEST, TRAIN
+
 # Only random.Random.random() is promised to give the same numbers in every Python version:
 # https://docs.python.org/3/library/random.html#notes-on-reproducibility
 _SEED = 20_231_218
@@ -67,9 +69,9 @@ def _reviews(rng: random.Random, count: int, distance: int) -> Iterator[tuple[st
             yield f"{frame}: {_filler(rng, distance)}. {closing.capitalize()}.", judgement ^ reverse
 
 
-def reviews(distance: int) -> Iterator[tuple[str, int, str]]:
-    """Yields (text, label 0 or 1, part `train` or `test`), with `distance` filler tokens between frame and closing."""
+def reviews(distance: int) -> Iterator[tuple[str, int, int]]:
+    """Yields (text, label 0 or 1, part by its number in job/data/parts.py), with `distance` filler tokens between frame and closing."""
     rng = random.Random(_SEED)
-    for part, count in (("train", TRAIN_REVIEWS), ("test", TEST_REVIEWS)):
+    for part, count in ((TRAIN, TRAIN_REVIEWS), (TEST, TEST_REVIEWS)):
         for text, label in _reviews(rng, count, distance):
             yield text, label, part

@@ -1,11 +1,12 @@
-"""The one tokenizer and the one vocabulary, by the rules of Keras's IMDB data.
+"""The one tokenizer and the one vocabulary, by the rules of Keras's IMDB data and, beyond ASCII, in their spirit.
 
-A text is lower-cased in ASCII only, punctuation becomes spaces, and it is split at spaces. A word's id is its rank by
-frequency in the training part (from 1) plus 3; ids 0 to 3 are padding, start, unknown and unused.
+A text is lower-cased in ASCII only, spaces and punctuation separate words, and apostrophes, straight or curly, do not. A
+word's id is its rank by frequency in the training part (from 1) plus 3; ids 0 to 3 are padding, start, unknown and unused.
 Source: keras.datasets.imdb and keras_preprocessing.text.Tokenizer.
 """
 
 import hashlib
+import re
 import string
 from collections.abc import Sequence
 
@@ -16,8 +17,44 @@ from job.presets import SPECIAL_TOKENS, START, UNKNOWN
 
 FIRST_WORD_ID = len(SPECIAL_TOKENS)
 
-SEPARATORS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
-_TABLE = str.maketrans(dict.fromkeys(SEPARATORS, " ") | dict(zip(string.ascii_uppercase, string.ascii_lowercase, strict=True)))
+# Keras's own, and the other control characters that separate lines, cells and records.
+_ASCII = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n\v\f\r\x1c\x1d\x1e\x1f'
+# Beyond ASCII. A list and no property of Unicode's, as TensorFlow and each Python know another Unicode.
+_RANGES = (
+    *((0x80, 0x90), (0x93, 0xA1), (0xA7, 0xA7), (0xAB, 0xAB), (0xB6, 0xB7), (0xBB, 0xBB), (0xBF, 0xBF)),  # Latin-1
+    *((0x2000, 0x200B), (0x200E, 0x2017), (0x201A, 0x201A), (0x201C, 0x201F), (0x2020, 0x2060), (0xFEFF, 0xFEFF)),
+    *(
+        (0x2E00, 0x2E2E),
+        (0x2E30, 0x2E5D),
+        (0x3000, 0x3003),
+        (0x3008, 0x3011),
+        (0x3014, 0x301F),
+        (0x3030, 0x3030),
+        (0x30FB, 0x30FB),
+    ),
+    *((0xFE10, 0xFE19), (0xFE30, 0xFE6B), (0xFF01, 0xFF06), (0xFF08, 0xFF0F), (0xFF1A, 0xFF20), (0xFF3B, 0xFF40)),
+    *((0xFF5B, 0xFF65), (0x60C, 0x60C), (0x61B, 0x61B), (0x61F, 0x61F), (0x6D4, 0x6D4), (0x964, 0x965), (0x1361, 0x1368)),
+)
+SEPARATORS = _ASCII + "".join(chr(number) for first, last in _RANGES for number in range(first, last + 1))
+"""Every character that separates words."""
+APOSTROPHES = "\x91\x92‘’‛ʼ＇"
+"""Read as the straight one: Keras's rules keep it in a word."""
+_TABLE = str.maketrans(
+    dict.fromkeys(SEPARATORS, " ")
+    | dict.fromkeys(APOSTROPHES, "'")
+    | dict(zip(string.ascii_uppercase, string.ascii_lowercase, strict=True))
+)
+# Scripts that put no spaces between words: Thai, Lao, Tibetan, Burmese, Khmer, Kana, Han.
+_WITHOUT_SPACES = re.compile(
+    "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
+)
+
+
+def lacks_spaces(text: str) -> bool:
+    """Whether most letters of a text are of a script without spaces between words, so that `tokenize` cannot split it."""
+    if text.isascii():
+        return False
+    return 2 * len(_WITHOUT_SPACES.findall(text)) > sum(map(str.isalpha, text))
 
 
 def tokenize(text: str) -> list[str]:
@@ -27,8 +64,12 @@ def tokenize(text: str) -> list[str]:
 
 def content_hash(words: Sequence[str]) -> int:
     """A 64-bit hash of a text's words: equal for texts that no network here can distinguish."""
-    digest = hashlib.blake2b(" ".join(words).encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
+    return hash_of(" ".join(words))
+
+
+def hash_of(text: str) -> int:
+    """A 64-bit hash."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 class Vocabulary:

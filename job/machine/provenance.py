@@ -2,6 +2,7 @@
 
 import platform
 import resource
+import shlex
 import subprocess
 import sys
 from importlib import metadata
@@ -67,11 +68,25 @@ def revision() -> str | None:
     return done.stdout.strip() or None
 
 
+_OF_FILES = (
+    "test_data",
+    "validation_data",
+    "text_column",
+    "label_column",
+    "split_column",
+    "group_column",
+    "id_column",
+    "encoding",
+)
+
+
 def command(plan: Plan) -> str:
     """The command that makes this run again: its preset, and what differs from it."""
     preset = PRESETS[plan.preset]
-    words = ["sentiment-job train", f"--preset {plan.preset}", f"--data {plan.data}"]
-    words += [f"{option(name)} {value}" for name in ("text_column", "label_column") if (value := getattr(plan, name))]
+    words = ["sentiment-job train", f"--preset {plan.preset}", f"--data {shlex.quote(plan.data)}"]
+    words += [f"{option(name)} {shlex.quote(value)}" for name in _OF_FILES if (value := getattr(plan, name))]
+    words += [f"{option(name)} {shlex.quote(label)}" for name in ("positive", "negative") for label in getattr(plan, name)]
+    words += ["--no-header"] if plan.no_header else []
     if plan.distances not in (None, list(preset.distances)):
         words += [f"--distance {distance}" for distance in plan.distances or []]
     if plan.seeds != preset.seeds or not preset.remedies:

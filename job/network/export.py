@@ -13,7 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from job.analysis.scores import is_positive
-from job.data.tokens import FIRST_WORD_ID, SEPARATORS
+from job.data.tokens import APOSTROPHES, FIRST_WORD_ID, SEPARATORS
 from job.errors import JobError
 from job.network.build import as_input
 from job.network.forward import Forward
@@ -55,10 +55,16 @@ class _Tokenizer(tf.Module):
     def ids(self, text: tf.Tensor) -> tf.RaggedTensor:
         """Token ids <int32>[batch, words], without a start token, of <string>[batch]."""
         # Without an encoding, TensorFlow lowers ASCII letters and no others: as Keras's IMDB data are made.
-        spaced = tf.strings.regex_replace(tf.strings.lower(text), _separators(), " ")
+        plain = tf.strings.regex_replace(tf.strings.lower(text), _any_of(APOSTROPHES), "'")
+        spaced = tf.strings.regex_replace(plain, _any_of(SEPARATORS), " ")
         words = tf.strings.split(spaced, sep=" ")
         words = tf.ragged.boolean_mask(words, words != "")
         return words.with_flat_values(self._ids.lookup(words.flat_values))
+
+
+def _any_of(characters: str) -> str:
+    """A regular expression (RE2's) for one of these."""
+    return "[" + "".join(f"\\x{{{ord(character):x}}}" for character in characters) + "]"
 
 
 class TextModel(tf.Module):
@@ -143,10 +149,6 @@ def _presence_sums(features: tf.Tensor, owners: tf.Tensor, weights: tf.Variable,
     count = tf.size(weights, tf.int64)
     cells, _ = tf.unique(owners * count + features)
     return tf.math.unsorted_segment_sum(tf.gather(weights, cells % count), cells // count, reviews)
-
-
-def _separators() -> str:
-    return "[" + "".join("\\" + letter if letter.isprintable() else letter for letter in SEPARATORS) + "]"
 
 
 def save(forward: Forward, words: list[str], threshold: float, folder: Path) -> None:

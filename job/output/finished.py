@@ -19,6 +19,7 @@ from job.errors import ConfigurationError, DataError, MissingInputError
 from job.files import checksum
 from job.output import predictions
 from job.output.metrics import compile_metrics
+from job.output.predictions import TestReviews
 from job.output.results import BaselineResult, TrialResult, Trials
 from job.presets import HALF, Architecture, ModelName
 from job.records.history import HistoryRow
@@ -118,8 +119,7 @@ class FinishedRun(VerifiedRun):
 
     trials: Trials
     baseline: BaselineResult
-    labels: NDArray[np.int8]
-    """<int8>[test reviews]"""
+    test: TestReviews
     examples: Examples
 
     @classmethod
@@ -130,13 +130,13 @@ class FinishedRun(VerifiedRun):
         data: DataRecord,
         trials: Trials,
         baseline: BaselineResult,
-        labels: NDArray[np.int8],
+        test: TestReviews,
         examples: Examples,
     ) -> Self:
         """A run that has just been finished; its metrics are compiled here."""
-        metrics = compile_metrics(record, data, trials, baseline, labels)
+        metrics = compile_metrics(record, data, trials, baseline, test.labels)
         return cls(
-            folder=folder, record=record, metrics=metrics, trials=trials, baseline=baseline, labels=labels, examples=examples
+            folder=folder, record=record, metrics=metrics, trials=trials, baseline=baseline, test=test, examples=examples
         )
 
     @classmethod
@@ -166,9 +166,14 @@ class FinishedRun(VerifiedRun):
             metrics=metrics,
             trials=trials,
             baseline=BaselineResult(baseline, probabilities[ModelName.baseline, 0]),
-            labels=predictions.read_labels(folder / PREDICTIONS),
+            test=predictions.read_test(folder / PREDICTIONS),
             examples=Examples.parse((folder / EXAMPLES).read_bytes()),
         )
+
+    @property
+    def labels(self) -> NDArray[np.int8]:
+        """The labels of the test reviews, <int8>[test reviews]."""
+        return self.test.labels
 
     def best(self) -> dict[Architecture, NDArray[np.float32]]:
         """The probabilities of each architecture's best seed, whose model is in the run's folder."""

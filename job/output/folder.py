@@ -240,4 +240,4 @@ def to_csv(rows: list[HistoryRow]) -> bytes:
 
 def _predictions(run: FinishedRun) -> Iterator[bytes]:
     trials = ((str(name), result.record.seed, result.probabilities) for name, result in run.trials)
-    return predictions.lines(run.labels, itertools.chain(trials, [(ModelName.baseline, 0, run.baseline.probabilities)]))
+    return predictions.lines(run.test, itertools.chain(trials, [(ModelName.baseline, 0, run.baseline.probabilities)]))

@@ -2,33 +2,56 @@
 
 import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-_HEADER = b"architecture,seed,review,label,probability\n"
+_HEADER = ["architecture", "seed", "review", "label", "probability"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestReviews:
+    """What is known of each test review beside what networks say of it."""
+
+    __test__ = False  # not one of pytest's
+
+    labels: NDArray[np.int8]
+    """<int8>[test reviews]"""
+    rows: NDArray[np.int64] | None = None
+    """<int64>[test reviews], each one's place in its file or folder, from 1; None in runs of older versions."""
+    ids: list[str | None] | None = None
+    """What the user knows each by; None where nothing was named."""
+
 
 Predictions = dict[tuple[str, int], NDArray[np.float32]]
 """By architecture and seed: <float32>[test reviews]."""
 
 
-def lines(labels: NDArray[np.int8], trainings: Iterable[tuple[str, int, NDArray[np.float32]]]) -> Iterator[bytes]:
+def lines(test: TestReviews, trainings: Iterable[tuple[str, int, NDArray[np.float32]]]) -> Iterator[bytes]:
     """The file in pieces.
 
     Args:
-        labels: <int8>[test reviews]
         trainings: Architecture, seed and probabilities, <float32>[test reviews]; empty ones are left out.
     """
-    yield _HEADER
-    rows = [f",{number},{label}," for number, label in enumerate(labels.tolist())]
+    more = {"row": test.rows is not None, "id": test.ids is not None}
+    yield (",".join([*_HEADER, *(name for name, is_there in more.items() if is_there)]) + "\n").encode()
+    starts = [f",{number},{label}," for number, label in enumerate(test.labels.tolist())]
+    ends = [""] * len(starts) if test.rows is None else [f",{row}" for row in test.rows.tolist()]
+    if test.ids is not None:
+        ends = [f"{end},{_quoted(each)}" for end, each in zip(ends, test.ids, strict=True)]
     for architecture, seed, probabilities in trainings:
         if len(probabilities):
-            start = f"{architecture},{seed}"
             # The shortest text that reads back as the same float32.
-            texts = zip(rows, probabilities.astype(str).tolist(), strict=True)
-            yield "".join(f"{start}{row}{text}\n" for row, text in texts).encode()
+            texts = zip(starts, probabilities.astype(str).tolist(), ends, strict=True)
+            yield "".join(f"{architecture},{seed}{start}{text}{end}\n" for start, text, end in texts).encode()
+
+
+def _quoted(text: str | None) -> str:
+    """A cell of a CSV file (RFC 4180), quoted always, so that an empty text is another one than none."""
+    return "" if text is None else '"' + text.replace('"', '""') + '"'
 
 
 def read(path: Path) -> Predictions:
@@ -38,7 +61,7 @@ def read(path: Path) -> Predictions:
     types = {"architecture": dictionary(int32(), string()), "seed": int32(), "probability": float32()}
     options = csv.ConvertOptions(column_types=types, include_columns=list(types))
     collected: dict[tuple[str, int], list[NDArray[np.float32]]] = {}
-    with csv.open_csv(path, convert_options=options) as reader:
+    with csv.open_csv(path, parse_options=_parsing(), convert_options=options) as reader:
         for batch in reader:
             names: Any = batch["architecture"]
             kinds, seeds = names.indices.to_numpy(), batch["seed"].to_numpy()
@@ -52,14 +75,48 @@ def read(path: Path) -> Predictions:
     return {key: np.concatenate(parts) for key, parts in collected.items()}
 
 
-def read_labels(path: Path) -> NDArray[np.int8]:
-    """The labels, <int8>[test reviews]; empty where every training diverged. The file has been validated."""
+def read_test(path: Path) -> TestReviews:
+    """What is known of the test reviews; nothing where every training diverged. The file has been validated."""
     labels: list[int] = []
-    with path.open("rb") as stream:
-        next(stream)
-        for line in stream:
-            _, _, review, label, _ = line.split(b",")
-            if int(review) < len(labels):
+    rows: list[int] = []
+    ids: list[str | None] = []
+    # A quoted empty cell is a text and a bare one is none, which Python's reader tells apart from 3.12 on alone.
+    from pyarrow import csv, int8, int64, string
+
+    types = {"review": int64(), "label": int8(), "row": int64(), "id": string()}
+    names = _columns(path)
+    options = csv.ConvertOptions(
+        column_types=types,
+        include_columns=[name for name in types if name in names],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+        null_values=[""],
+    )
+    with csv.open_csv(path, parse_options=_parsing(), convert_options=options) as reader:
+        for batch in reader:
+            # The first training's lines: in the second one, numbers begin anew.
+            numbers = batch["review"].to_numpy()
+            ours = numbers == np.arange(len(labels), len(labels) + len(numbers))
+            count = len(ours) if ours.all() else int(np.argmin(ours))
+            labels += batch["label"].to_pylist()[:count]
+            rows += batch["row"].to_pylist()[:count] if "row" in names else []
+            ids += batch["id"].to_pylist()[:count] if "id" in names else []
+            if count < len(ours):
                 break
-            labels.append(int(label))
-    return np.array(labels, np.int8)
+    return TestReviews(
+        labels=np.array(labels, np.int8),
+        rows=np.array(rows, np.int64) if "row" in names else None,
+        ids=ids if "id" in names else None,
+    )
+
+
+def _columns(path: Path) -> list[str]:
+    with path.open("rb") as stream:
+        return stream.readline().decode().strip().split(",")
+
+
+def _parsing() -> Any:
+    from pyarrow import csv
+
+    # What a user calls a review by may hold anything.
+    return csv.ParseOptions(newlines_in_values=True)

@@ -10,6 +10,7 @@ import job
 from job.presets import Architecture, PresetName
 from job.records.base import Count, Record, Share, to_json
 from job.records.comparison import BaselineEntry, NetworkComparison
+from job.records.data import Reading
 from job.records.memory import Memory
 from job.records.reproduction import Reproduction
 from job.records.trials import ArchitectureRecord
@@ -54,7 +55,13 @@ class DataRecord(Record):
     test_reviews: Count
     vocabulary: Count
     own_test_part: bool
-    """false: the test part was split off by each text's hash"""
+    """false: the test part was split off by each text's hash, or its group's"""
+    left_out_reviews: Count = 0
+    """rows that were read and not used: with the three parts, they make up all rows that were read"""
+    reading: Reading | None = None
+    """what became of every row; null in runs of older versions"""
+    faults: list[str] = Field(default_factory=list)
+    """what is wrong with the data, a sentence each"""
     majority: Majority | None = None
     """missing in runs of before"""
 

@@ -42,6 +42,15 @@ class Plan(Record):
     data: str
     text_column: str | None
     label_column: str | None
+    test_data: str | None = None
+    validation_data: str | None = None
+    split_column: str | None = None
+    group_column: str | None = None
+    id_column: str | None = None
+    positive: list[str] = Field(default_factory=list)
+    negative: list[str] = Field(default_factory=list)
+    encoding: str | None = None
+    no_header: bool = False
     distances: list[int] | None
     device: str
     require_fast_kernel: bool

@@ -14,13 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from job.config import DataRequest, DeviceChoice, resolve_source
+from job.config import DeviceChoice
 from job.data import reviews
 from job.data.corpus import Corpus, load
 from job.machine import device
 from job.presets import PRESETS, Architecture, Hyperparameters, PresetName
 from job.records.history import Epoch
 from job.records.metrics import DeviceRecord
+from job.source import DataRequest, resolve_source
 from job.training.trial import Task, Trial
 
 

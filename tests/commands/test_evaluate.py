@@ -35,9 +35,9 @@ def test_on_the_run_s_own_data_the_scores_are_the_run_s(command: Command, finish
 def test_texts_that_were_trained_on_are_counted_and_scored_apart(
     command: Command, finished: Path, shared_cache: Path, tmp_path: Path
 ) -> None:
-    from job.config import DataRequest, resolve_source
     from job.data import corpus
     from job.presets import PresetName
+    from job.source import DataRequest, resolve_source
 
     data = corpus.load(resolve_source(DataRequest(cache=shared_cache, preset=PresetName.quickstart)))
     known = [(data.text(int(index)), str(data.labels[index])) for index in data.part("train")[:30]]

@@ -90,9 +90,9 @@ def answers(done: "subprocess.CompletedProcess[str]") -> list[tuple[float, str]]
 
 def test_predict_answers_each_text_as_training_scored_it(command: Command, finished: Path) -> None:
     """The run's own test reviews again, as texts: their probabilities are those of predictions.csv."""
-    from job.config import DataRequest, resolve_source
     from job.data import corpus
     from job.presets import PresetName
+    from job.source import DataRequest, resolve_source
 
     # Made here: the corpus is the same bytes wherever it is made.
     data = corpus.load(resolve_source(DataRequest(cache=finished.parent / "cache", preset=PresetName.quickstart)))

@@ -242,11 +242,11 @@ def test_a_run_with_a_spoiled_file_is_refused(
 
 def test_a_model_predicts_what_the_predictions_say(finished: Path) -> None:
     keras = pytest.importorskip("keras")
-    from job import config
     from job.data.corpus import load
+    from job.source import DataSource
 
     metrics, run = read(finished / "metrics.json"), read(finished / "run.json")
-    corpus = load(config.DataSource(name="embedded", cache=Path(run["configuration"]["cache"])))
+    corpus = load(DataSource(name="embedded", cache=Path(run["configuration"]["cache"])))
     indices = corpus.part("test")[:50]
     with (finished / "predictions.csv").open(newline="") as stream:
         predictions = list(csv.DictReader(stream))
@@ -320,7 +320,7 @@ BAD: list[tuple[list[str], int, str]] = [
     (["train", "--learning-rate", "nan"], 78, "--learning-rate nan"),
     (["train", "--distance", "5"], 78, "--distance is of the embedded corpus"),
     (["train", "--data", "embedded", "--distance", "1"], 78, "--distance 1: expected 2"),
-    (["train", "--data", "embedded", "--text-column", "a"], 78, "--text-column and --label-column are of a file"),
+    (["train", "--data", "embedded", "--text-column", "a"], 78, "--text-column: of files alone, but --data is embedded"),
     (["train", "--device", "cpu", "--require-fast-kernel"], 78, "--require-fast-kernel is about a GPU"),
     (["train", "--preset", "other"], 2, "'other' is not one of"),
     (["train", "--epochs", "many"], 2, "Input should be a valid integer"),

@@ -9,13 +9,38 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.config import DataSource
 from job.data.corpus import Corpus, load
 from job.errors import JobError
+from job.records.data import Reading
+from job.source import Columns, DataSource
 
 
 def source(path: Path, cache: Path, text: str | None = None, label: str | None = None) -> DataSource:
-    return DataSource(name=str(path), cache=cache, text_column=text, label_column=label)
+    return DataSource(name=str(path), cache=cache, columns=Columns(text=text, label=label))
+
+
+def tiny(
+    reviews: list[list[int]], labels: list[int] | None = None, parts: list[int] | None = None, words: list[str] | None = None
+) -> Corpus:
+    """A corpus of these token ids, whose hashes are 0, 1, 2, …."""
+    count = len(reviews)
+    nothing = Reading(rows=count, left_out={}, columns={}, labels=[], label_rule="", notices=[], warnings=[], near_copies=None)
+    return Corpus(
+        name="tiny",
+        tokens=np.array([token for review in reviews for token in review], np.int32),
+        offsets=np.cumsum([0, *map(len, reviews)]).astype(np.int64),
+        labels=np.array(labels or [0] * count, np.int8),
+        parts=np.array(parts or [0] * count, np.int8),
+        hashes=np.arange(count, dtype=np.uint64),
+        words=words or [],
+        rows=np.arange(1, count + 1),
+        groups=None,
+        own_test_part=True,
+        own_validation_part=False,
+        is_generated=False,
+        sha256="0" * 64,
+        reading=nothing,
+    )
 
 
 def words(corpus: Corpus, index: int) -> str:

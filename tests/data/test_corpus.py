@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from job.data.corpus import Corpus, load
+from job.data.corpus import load
 from job.errors import JobError
 from tests.conftest import rows, table
-from tests.data.samples import as_jsonl, as_parquet, as_tar, npz, reviews, source, words
+from tests.data.samples import as_jsonl, as_parquet, as_tar, npz, reviews, source, tiny, words
 
 
 def test_an_empty_text_is_a_start_token_alone_so_that_no_row_is_empty(tmp_path: Path) -> None:
@@ -80,8 +81,7 @@ def test_mapped_pages_are_let_go_and_can_be_read_again(tmp_path: Path) -> None:
     count = 16 << 20
     np.save(tmp_path / "tokens.npy", np.full(count, 7, np.int32))
     mapped = np.load(tmp_path / "tokens.npy", mmap_mode="r")
-    nothing = np.zeros(1, np.int8)
-    corpus = Corpus("test", mapped, np.array([0, count]), nothing, nothing, np.zeros(1, np.uint64), [], True, "")
+    corpus = replace(tiny([[1]]), tokens=mapped, offsets=np.array([0, count]))
     before = resident()
     assert int(corpus.review(0).sum()) == 7 * count
     read = resident()

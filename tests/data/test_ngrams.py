@@ -1,5 +1,6 @@
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given
@@ -8,17 +9,15 @@ from hypothesis import strategies as st
 from job.data import ngrams
 from job.data.corpus import Corpus
 from job.data.reviews import Reviews
+from tests.data.samples import tiny
 
 SIZE = 9
 
 
 def corpus(reviews: list[list[int]], parts: list[int] | None = None) -> Corpus:
-    tokens = np.array([token for review in reviews for token in review], np.int32)
-    offsets = np.cumsum([0, *map(len, reviews)])
-    zeros = np.zeros(len(reviews), np.int8)
     # Hashes in order, so that a share of them is the first reviews.
     hashes = np.arange(len(reviews)).astype(np.uint64) << np.uint64(28)
-    return Corpus("test", tokens, offsets, zeros, np.array(parts, np.int8) if parts else zeros.copy(), hashes, [], True, "")
+    return replace(tiny(reviews, parts=parts), hashes=hashes)
 
 
 def view(reviews: list[list[int]], size: int = SIZE) -> Reviews:

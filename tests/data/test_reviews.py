@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.config import DataSource
 from job.data.corpus import Corpus, load
 from job.data.reviews import Reviews, split
 from job.errors import DataError
 from job.presets import PRESETS, Architecture, PresetName
+from job.source import DataSource
 from tests.conftest import rows, table, write_imdb
+from tests.data.samples import tiny
 
 
 def view(*reviews: list[int], **how: Any) -> Reviews:
@@ -18,18 +19,7 @@ def view(*reviews: list[int], **how: Any) -> Reviews:
 
 
 def corpus(*reviews: list[int]) -> Corpus:
-    count = len(reviews)
-    return Corpus(
-        name="tiny",
-        tokens=np.array([token for review in reviews for token in review], np.int32),
-        offsets=np.cumsum([0, *map(len, reviews)]).astype(np.int64),
-        labels=np.array([index % 2 for index in range(count)], np.int8),
-        parts=np.zeros(count, np.int8),
-        hashes=np.arange(count, dtype=np.uint64),
-        words=["a", "b", "c", "d", "e", "f"],
-        own_test_part=True,
-        sha256="0" * 64,
-    )
+    return tiny(list(reviews), [index % 2 for index in range(len(reviews))], words=["a", "b", "c", "d", "e", "f"])
 
 
 def test_a_batch_is_padded_at_its_end_and_long_reviews_lose_their_beginning() -> None:

@@ -1,8 +1,11 @@
+import unicodedata
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from job.data.tokens import Vocabulary, clip, content_hash, tokenize
+from job.data.tokens import APOSTROPHES, SEPARATORS, Vocabulary, clip, content_hash, lacks_spaces, tokenize
 
 
 def test_punctuation_separates_words_and_the_apostrophe_does_not() -> None:
@@ -37,11 +40,41 @@ def test_long_reviews_lose_their_beginning() -> None:
     assert Vocabulary(["the", "film", "good"]).encode("The good film", 6, 3).tolist() == [4, 2, 5]
 
 
-@given(st.text())
+@given(st.text(st.characters(max_codepoint=127) | st.sampled_from("éßжÉ中😀")))
 def test_words_are_what_the_rule_on_utf8_bytes_gives(text: str) -> None:
-    separators = b'!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
+    separators = b'!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n\v\f\r\x1c\x1d\x1e\x1f'
     data = text.encode("utf-8", "surrogatepass").lower().translate(bytes.maketrans(separators, b" " * len(separators)))
     assert tokenize(text) == [word.decode("utf-8", "surrogatepass") for word in data.split(b" ") if word]
+
+
+def test_spaces_and_punctuation_beyond_ascii_separate_words_and_apostrophes_do_not() -> None:
+    assert tokenize("film\r\nfilm\xa0film\u3000film\u200bfilm\x85film") == ["film"] * 6
+    assert tokenize("“great”—really… «bon» 「良」！") == ["great", "really", "bon", "良"]
+    assert tokenize("don’t ‘stop’ l\x92amour") == ["don't", "'stop'", "l'amour"]
+    # Joiners hold emoji and Persian words together, and marks are of the letter before them.
+    assert tokenize("👩\u200d👧 می\u200cروم cafe\u0301") == ["👩\u200d👧", "می\u200cروم", "cafe\u0301"]
+
+
+def test_separators_are_no_letters_and_no_digits() -> None:
+    assert [character for character in SEPARATORS if unicodedata.category(character)[0] in "LN"] == []
+    assert len(set(SEPARATORS)) == len(SEPARATORS)
+    assert not set(SEPARATORS) & set(APOSTROPHES)
+
+
+@pytest.mark.parametrize(
+    ("text", "lacks"),
+    [
+        ("好看的电影", True),
+        ("とても良い映画", True),
+        ("หนังดีมาก", True),
+        ("좋은 영화", False),
+        ("ein schöner Film", False),
+        ("I love 北京", False),
+        ("", False),
+    ],
+)
+def test_scripts_without_spaces_are_told(text: str, lacks: bool) -> None:
+    assert lacks_spaces(text) is lacks
 
 
 @given(st.lists(st.text(alphabet="abc", min_size=1), max_size=5))

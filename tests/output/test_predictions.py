@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from job.output import predictions
+from job.output.predictions import TestReviews
 
 LABELS = np.array([1, 0, 1], np.int8)
 
 
 def write(path: Path, *trainings: tuple[str, int, list[float]]) -> None:
-    pieces = predictions.lines(LABELS, [(name, seed, np.array(values, np.float32)) for name, seed, values in trainings])
+    pieces = predictions.lines(
+        TestReviews(labels=LABELS), [(name, seed, np.array(values, np.float32)) for name, seed, values in trainings]
+    )
     path.write_bytes(b"".join(pieces))
 
 
@@ -28,13 +31,13 @@ def test_the_file_is_a_row_a_review(tmp_path: Path) -> None:
         "lstm,0,1,0,0.25",
         "lstm,0,2,1,0.0",
     ]
-    assert predictions.read_labels(tmp_path / "p.csv").tolist() == [1, 0, 1]
+    assert predictions.read_test(tmp_path / "p.csv").labels.tolist() == [1, 0, 1]
     assert list(predictions.read(tmp_path / "p.csv")) == [("rnn", 0), ("lstm", 0)]
 
 
 def test_without_a_training_there_are_no_labels(tmp_path: Path) -> None:
     write(tmp_path / "p.csv", ("rnn", 0, []))
-    assert predictions.read_labels(tmp_path / "p.csv").tolist() == []
+    assert predictions.read_test(tmp_path / "p.csv").labels.tolist() == []
     assert predictions.read(tmp_path / "p.csv") == {}
 
 
@@ -55,9 +58,30 @@ def test_a_training_that_spans_the_reader_s_blocks_is_one(tmp_path: Path) -> Non
     count = 120_000
     labels = np.zeros(count, np.int8)
     values = np.linspace(0, 1, count, dtype=np.float32)
-    pieces = predictions.lines(labels, [("rnn", 3, values), ("lstm", 3, values[::-1])])
+    pieces = predictions.lines(TestReviews(labels=labels), [("rnn", 3, values), ("lstm", 3, values[::-1])])
     (tmp_path / "p.csv").write_bytes(b"".join(pieces))
     assert (tmp_path / "p.csv").stat().st_size > 3 << 20
     found = predictions.read(tmp_path / "p.csv")
     assert found["rnn", 3].tobytes() == values.tobytes()
     assert found["lstm", 3].tobytes() == values[::-1].tobytes()
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    ids=st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=3, max_size=3)
+)
+def test_rows_and_ids_read_back(ids: list[str | None], tmp_path: Path) -> None:
+    test = TestReviews(labels=LABELS, rows=np.array([7, 9, 12]), ids=ids)
+    values = [(name, 0, np.array([0.5, 0.25, 1.0], np.float32)) for name in ("rnn", "lstm")]
+    (tmp_path / "p.csv").write_bytes(b"".join(predictions.lines(test, values)))
+    found = predictions.read_test(tmp_path / "p.csv")
+    assert found.rows is not None
+    assert (found.labels.tolist(), found.rows.tolist(), found.ids) == ([1, 0, 1], [7, 9, 12], ids)
+    assert predictions.read(tmp_path / "p.csv")["lstm", 0].tolist() == [0.5, 0.25, 1.0]
+
+
+def test_row_and_id_stand_at_the_end_of_a_line() -> None:
+    test = TestReviews(labels=LABELS, rows=np.array([7, 9, 12]), ids=["a,b", None, 'c"'])
+    header, rows = predictions.lines(test, [("rnn", 0, np.array([0.5, 0.25, 1.0], np.float32))])
+    assert header == b"architecture,seed,review,label,probability,row,id\n"
+    assert rows.splitlines() == [b'rnn,0,0,1,0.5,7,"a,b"', b"rnn,0,1,0,0.25,9,", b'rnn,0,2,1,1.0,12,"c"""']

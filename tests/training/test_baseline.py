@@ -3,21 +3,17 @@
 import numpy as np
 import pytest
 
-from job.data.corpus import Corpus
 from job.data.reviews import Reviews
 from job.network.predictor import LinearPredictor
 from job.output.results import LinearWeights
 from job.presets import ClassWeight
 from job.training import baseline
+from tests.data.samples import tiny
 
 
 def halves(reviews: list[list[int]], labels: list[int]) -> tuple[Reviews, Reviews]:
     """The first hundred reviews, and the others."""
-    tokens = np.array([token for review in reviews for token in review], np.int32)
-    hashes = np.arange(len(reviews)).astype(np.uint64)
-    zeros = np.zeros(len(reviews), np.int8)
-    offsets = np.cumsum([0, *map(len, reviews)])
-    corpus = Corpus("test", tokens, offsets, np.array(labels, np.int8), zeros, hashes, [], True, "")
+    corpus = tiny(reviews, labels)
     return Reviews(corpus, np.arange(100), 50), Reviews(corpus, np.arange(100, len(reviews)), 50)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.config import DataSource, Request, resolve
+from job.config import Request, resolve
 from job.data.corpus import load
 from job.errors import ConfigurationError
 from job.output.finished import FinishedRun
@@ -18,6 +18,7 @@ from job.output.results import TrialResult
 from job.presets import PRESETS, Architecture, PresetName
 from job.records.history import Epoch, HistoryRow
 from job.records.trials import LossAndAccuracy, Scores, TrialRecord
+from job.source import DataSource
 from job.training import distances
 from job.training.trial import Task
 from tests.commands.test_interruption import started, wait_for

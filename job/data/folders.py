@@ -1,0 +1,234 @@
+"""Texts as files in the layout of aclImdb, as a folder or a .tar.gz: PART/LABEL/*.txt, or LABEL/*.txt alone."""
+
+import gzip
+import os
+import re
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from job.data import decoding, parts
+from job.data.parts import LEFT_OUT, TEST, TRAIN, UNSAID, VALIDATION
+from job.data.rows import Reader, Row
+from job.data.sheet import MAX_TEXT, reading
+from job.errors import DataError, MissingInputError
+
+LAYOUT = "train/pos/*.txt and train/neg/*.txt (and test/ likewise), or pos/*.txt and neg/*.txt"
+_LABELS = ("neg", "pos", "negative", "positive")
+_REVIEW = re.compile(rf"(?:^|/)(?:([^/]+)/)?({'|'.join(_LABELS)})/.+\.txt$", re.IGNORECASE)
+# Stanford's lists of the films' addresses: line n is of the review whose file name begins with n, from 0.
+_ADDRESSES = re.compile(r"(?:^|/)urls_(neg|pos)\.txt$")
+_NUMBER = re.compile(r"(\d+)_\d+\.txt$")
+_TRAILING_CHUNKS = 64
+
+
+class Layout:
+    """What is what among the names of a folder's or archive's files.
+
+    Args:
+        names: Of all files, with slashes, from the folder or archive on.
+    """
+
+    def __init__(self, names: list[str]) -> None:
+        self.reviews: dict[str, tuple[int, str]] = {}
+        """Part and label, by name."""
+        self.addresses: list[str] = []
+        """The names of lists of addresses."""
+        self.passed_over: Counter[str] = Counter()
+        """How many files are none of these, by what they are."""
+        found: dict[str, tuple[str | None, str]] = {}
+        for name in names:
+            match = _REVIEW.search(name)
+            if _is_hidden(name):
+                self.passed_over["hidden files, such as macOS adds"] += 1
+            elif match:
+                found[name] = (match[1], match[2].lower())
+            elif _ADDRESSES.search(name):
+                self.addresses.append(name)
+            elif any(parts.NAMES.get(folder.lower()) == LEFT_OUT for folder in PurePosixPath(name).parts[:-1]):
+                self.passed_over["texts without a label (unsup)"] += 1
+            else:
+                self.passed_over[
+                    f"{PurePosixPath(name).suffix or PurePosixPath(name).name} files outside {' and '.join(_LABELS[:2])}"
+                ] += 1
+        named = {name: parts.NAMES.get((folder or "").lower(), UNSAID) for name, (folder, _) in found.items()}
+        has_parts = any(part != UNSAID for part in named.values())
+        for name, (folder, label) in found.items():
+            if has_parts and named[name] < 0:
+                self.passed_over[f"texts in {folder or 'no folder of a part'}, which is no part's name"] += 1
+            else:
+                self.reviews[name] = (named[name], label)
+
+    def describe(self, where: str) -> Iterator[str]:
+        """A sentence on what was passed over, if anything was."""
+        if self.passed_over:
+            said = "; ".join(f"{count} {what}" for what, count in sorted(self.passed_over.items()))
+            yield f"passed over in {where}: {said}"
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+
+
+class _LayoutReader(Reader):
+    """What folders and archives have in common."""
+
+    def __init__(self, path: Path, encoding: str | None) -> None:
+        super().__init__(path)
+        self._encoding = decoding.checked(encoding)
+        self._films: dict[tuple[str, str], list[str]] = {}
+
+    def _add_addresses(self, name: str, content: bytes) -> None:
+        label = _ADDRESSES.search(name)
+        assert label is not None
+        self._films[str(PurePosixPath(name).parent), label[1]] = content.decode("utf-8", "replace").split("\n")
+
+    def _row(self, name: str, content: bytes, number: int, found: tuple[int, str]) -> Row:
+        if len(content) > MAX_TEXT:
+            raise DataError(f"{self.path}: {name} is larger than {MAX_TEXT} bytes")
+        part, label = found
+        try:
+            text = decoding.decode(content, self._encoding)
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{self.path}: {name} is not {error.encoding.upper()} (byte {error.start}); name its encoding with --encoding"
+            ) from None
+        if "\0" in text:
+            raise DataError(
+                f"{self.path}: {name} holds a zero byte, so it is no text, or in another encoding; name it with --encoding"
+            )
+        return Row(text, label, number, part, group=self._film(name), id=name)
+
+    def _film(self, name: str) -> str | None:
+        path = PurePosixPath(name)
+        lines, number = self._films.get((str(path.parent.parent), path.parent.name)), _NUMBER.fullmatch(path.name)
+        if lines is None or number is None or int(number[1]) >= len(lines):
+            return None
+        return lines[int(number[1])].strip() or None
+
+    def _end(self, layout: Layout) -> None:
+        self.warnings += layout.describe(self.path.name)
+        if self._films:
+            self.notices.append(f"reviews of one film stay together, by the lists of addresses in {self.path.name}")
+        if not layout.reviews:
+            raise DataError(f"{self.path}: no texts in the layout of aclImdb; expected {LAYOUT}")
+
+
+class FolderReader(_LayoutReader):
+    """A folder. Links are followed where they lead to a place inside it, as in a volume that Kubernetes made of a ConfigMap."""
+
+    def rows(self) -> Iterator[Row]:
+        paths = self._paths()
+        layout = Layout(list(paths))
+        with reading(self.path):
+            for name in layout.addresses:
+                self._add_addresses(name, paths[name].read_bytes())
+        order = {part: place for place, part in enumerate((TRAIN, VALIDATION, TEST, UNSAID))}
+        in_order = sorted(layout.reviews.items(), key=lambda item: (order[item[1][0]], item[1][1], item[0]))
+        for number, (name, found) in enumerate(in_order, 1):
+            with reading(paths[name]):
+                content = paths[name].read_bytes()
+            yield self._row(name, content, number, found)
+        self._end(layout)
+
+    def files(self) -> list[Path]:
+        paths = self._paths()
+        layout = Layout(list(paths))
+        return [paths[name] for name in sorted([*layout.reviews, *layout.addresses])]
+
+    def _paths(self) -> dict[str, Path]:
+        return {path.relative_to(self.path).as_posix(): path for path in walk(self.path)}
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """The files below a folder, hidden ones too, by name.
+
+    Raises:
+        MissingInputError: A folder may not be read.
+        DataError: A link leads out of the folder.
+    """
+
+    def fail(error: OSError) -> None:
+        raise MissingInputError(f"{error.filename}: cannot be read ({error.strerror})") from None
+
+    root = folder.resolve()
+    for place, folders, names in os.walk(folder, onerror=fail):
+        folders.sort()
+        for name in [*folders, *names]:
+            path = Path(place, name)
+            if path.is_symlink() and not _is_hidden(name) and not path.resolve().is_relative_to(root):
+                raise DataError(f"{path}: is a link that leads out of the data folder; such links are not followed")
+        yield from (Path(place, name) for name in sorted(names))
+
+
+class TarReader(_LayoutReader):
+    """A .tar.gz. It is read as a stream, twice, and never unpacked, so no member's name or link can reach outside."""
+
+    def rows(self) -> Iterator[Row]:
+        layout, targets = self._survey()
+        number = 0
+        kept: dict[str, bytes] = {}
+        for member, content in self._members():
+            name = member.name
+            if member.islnk():
+                content = kept.get(member.linkname)
+                if content is None and name in layout.reviews:
+                    raise DataError(f"{self.path}: {name} is a link to {member.linkname}, which is not there before it")
+            if content is None:
+                continue
+            if name in targets:
+                kept[name] = content
+            if name in layout.reviews:
+                number += 1
+                yield self._row(name, content, number, layout.reviews[name])
+        self._end(layout)
+
+    def files(self) -> list[Path]:
+        return [self.path]
+
+    def _survey(self) -> tuple[Layout, set[str]]:
+        """What is in it, and the names that its hard links lead to."""
+        names, targets, links = [], set(), 0
+        for member, content in self._members():
+            if member.issym():
+                links += 1
+                continue
+            if member.islnk():
+                targets.add(member.linkname)
+            if not member.islnk() and not member.isfile():
+                continue
+            names.append(member.name)
+            if _ADDRESSES.search(member.name) and content is not None:
+                self._add_addresses(member.name, content)
+        layout = Layout(names)
+        if links:
+            layout.passed_over["symbolic links"] += links
+        return layout, targets
+
+    def _members(self) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
+        """Each member, and its content where it is a file that is read."""
+        number = 0
+        try:
+            with reading(self.path), gzip.open(self.path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+                for member in archive:
+                    content = None
+                    if member.isfile() and (_REVIEW.search(member.name) or _ADDRESSES.search(member.name)):
+                        if member.size > MAX_TEXT:
+                            raise DataError(f"{self.path}: {member.name} is larger than {MAX_TEXT} bytes")
+                        file = archive.extractfile(member)
+                        content = file.read() if file else b""
+                        if len(content) != member.size:
+                            raise EOFError("it ends in the middle of a file")
+                        number += 1
+                    yield member, content
+                # tarfile stops at the archive's end mark; only gzip's own end, after it, shows that the file is whole.
+                for _ in range(_TRAILING_CHUNKS):
+                    if not stream.read(1 << 20):
+                        break
+                else:
+                    raise EOFError("it goes on after the archive's end")
+        except tarfile.TarError as error:
+            raise DataError(
+                f"{self.path}: not a whole .tar.gz ({error or 'it is cut off'}), {number} texts could be read; fetch it again"
+            ) from None

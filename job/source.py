@@ -1,0 +1,154 @@
+"""Where labelled reviews come from: as a user says it, and resolved."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from job.errors import ConfigurationError
+from job.presets import PRESETS, PresetName, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRequest:
+    """What a user says of the data; None leaves it to the preset, or to what is found. Each field is an option."""
+
+    cache: Path | None = None
+    preset: PresetName = PresetName.standard
+    data: str | None = None
+    test_data: str | None = None
+    validation_data: str | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    split_column: str | None = None
+    group_column: str | None = None
+    id_column: str | None = None
+    positive: list[str] | None = None
+    negative: list[str] | None = None
+    encoding: str | None = None
+    no_header: bool = False
+    distance: list[int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """A table's columns, as the user names them; None leaves them to be found."""
+
+    text: str | None = None
+    label: str | None = None
+    split: str | None = None
+    """Says which part a row belongs to."""
+    group: str | None = None
+    """Rows of one group stay together; never found, only named."""
+    id: str | None = None
+    """Goes with the predictions; never found, only named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSource:
+    """Where labelled reviews come from."""
+
+    name: str
+    """`embedded`, `imdb` or a path."""
+    cache: Path
+    """Folder for downloads and encoded data."""
+    test: str | None = None
+    """Path of the test part, where it lies elsewhere."""
+    validation: str | None = None
+    """Path of the validation part, where it lies elsewhere."""
+    columns: Columns = field(default_factory=lambda: Columns())
+    positive: tuple[str, ...] = ()
+    """Labels that are read as positive; rows of labels that are named nowhere are left out."""
+    negative: tuple[str, ...] = ()
+    encoding: str | None = None
+    """Of files of text; by default what a byte-order mark says, else UTF-8."""
+    header: bool = True
+    """Whether the first line of a .csv or .tsv names the columns."""
+    distances: tuple[int, ...] = (10,)
+    """Filler tokens between the two clues of the embedded corpus; its reviews are of each distance in turn."""
+
+
+def resolve_source(request: DataRequest) -> DataSource:
+    """Where the data come from.
+
+    Raises:
+        ConfigurationError: A value out of range, or options that contradict one another.
+    """
+    preset = PRESETS[request.preset]
+    name = request.data or preset.data
+    distances = request.distance or []
+    if preset.remedies and name != "embedded":
+        raise ConfigurationError(
+            f"--preset {request.preset} needs to know how far apart the deciding words are, but --data is {name}; leave it out"
+        )
+    if distances and name != "embedded":
+        raise ConfigurationError(f"--distance is of the embedded corpus, but --data is {name}; leave one of them out")
+    for distance in distances:
+        if not 2 <= distance <= 10_000:
+            raise ConfigurationError(
+                f"--distance {distance}: expected 2 to 10000 tokens (next to each other, the clues are a word pair)"
+            )
+    if len(distances) > 1 and not preset.remedies:
+        raise ConfigurationError(f"--distance is given {len(distances)} times, which is of --preset dependency; give one")
+    columns = Columns(
+        text=request.text_column,
+        label=request.label_column,
+        split=request.split_column,
+        group=request.group_column,
+        id=request.id_column,
+    )
+    source = DataSource(
+        name=name,
+        cache=request.cache or _default_cache(),
+        test=request.test_data,
+        validation=request.validation_data,
+        columns=columns,
+        positive=tuple(request.positive or ()),
+        negative=tuple(request.negative or ()),
+        encoding=request.encoding,
+        header=not request.no_header,
+        distances=tuple(sorted(set(distances))) or preset.distances,
+    )
+    if name in ("embedded", "imdb"):
+        _refuse_of_files(request, name)
+    return source
+
+
+def _refuse_of_files(request: DataRequest, name: str) -> None:
+    """Makes sure that nothing is said that only makes sense of files."""
+    of_files = [
+        "test_data",
+        "validation_data",
+        *(f"{each.name}_column" for each in fields(Columns)),
+        "positive",
+        "negative",
+        "encoding",
+        "no_header",
+    ]
+    given = [option(each) for each in of_files if getattr(request, each)]
+    if given:
+        raise ConfigurationError(
+            f"{' and '.join(given)}: of files alone, but --data is {name}; leave {'it' if len(given) == 1 else 'them'} out"
+        )
+
+
+def _default_cache() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("sentiment-job", appauthor=False))
+
+
+def settings_of_files(source: DataSource) -> dict[str, Any]:
+    """What was said of files beside the columns of text and label, by the options' names."""
+    columns = source.columns
+    said = {
+        "test_data": source.test,
+        "validation_data": source.validation,
+        "split_column": columns.split,
+        "group_column": columns.group,
+        "id_column": columns.id,
+        "positive": list(source.positive),
+        "negative": list(source.negative),
+        "encoding": source.encoding,
+        "no_header": not source.header,
+    }
+    return {name: value for name, value in said.items() if value}
