@@ -20,6 +20,13 @@ from job.source import DataRequest, resolve_source
 if TYPE_CHECKING:
     from job.records.metrics import Metrics
 
+# What is no list of lines, though it may be a file of text; and tables that are read and not written.
+_NO_LINES = (
+    *(".csv", ".tsv", ".jsonl", ".json", ".parquet"),
+    *(".gz", ".zst", ".zip", ".tar", ".tgz", ".bz2", ".xz", ".xlsx", ".xls", ".npz"),
+)
+_NOT_WRITTEN = (".zst", ".parquet.gz")
+
 app = typer.Typer(name="sentiment-job", no_args_is_help=True, pretty_exceptions_enable=False)
 data_app = typer.Typer(no_args_is_help=True, help="Fill the cache ahead of time, or look at a data set.")
 app.add_typer(data_app, name="data")
@@ -85,7 +92,23 @@ def check(
 def predict(
     run: options.Run,
     texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to judge.")] = None,
-    file: Annotated[Path | None, typer.Option(help="File with one text a line; - for standard input.")] = None,
+    file: Annotated[Path | None, typer.Option(help="File with one text a line; - for standard input.", readable=False)] = None,
+    data: Annotated[Path | None, typer.Option(help="Table of texts, of the kinds that train reads.", readable=False)] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for the judged table: .csv, .tsv, .jsonl or .parquet.",
+            show_default="CSV on standard output",
+            readable=False,
+        ),
+    ] = None,
+    text_column: Annotated[str | None, typer.Option(help="Column of the text, where its name is unusual.")] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Encoding of the table.", show_default="UTF-8, or what a byte-order mark says")
+    ] = None,
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="The first line of a .csv or .tsv is a row: columns are called 1, 2, ….")
+    ] = False,
     architecture: Annotated[
         ModelName | None,
         typer.Option(help="Whose model.", show_default="the baseline where it beats every network, else the better network"),
@@ -93,9 +116,21 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Judge texts: one line each, in order, with the probability of being positive and the label."""
-    if bool(texts) == (file is not None):
-        raise typer.BadParameter("give texts as arguments, or name a file of them with --file (- for standard input)")
-    from job.commands import predict
+    from job.commands import predict, predict_table
+    from job.data import sheet, sheets
+
+    if [bool(texts), file is not None, data is not None].count(True) != 1:
+        raise typer.BadParameter(
+            "give texts as arguments, or name a file of them with --file (- for standard input), or a table with --data"
+        )
+    if data is None and (output or text_column or encoding or no_header):
+        raise typer.BadParameter("--output, --text-column, --encoding and --no-header are of a table; name one with --data")
+    if output is not None and (sheet.kind(output) not in predict_table.OUTPUTS or output.name.lower().endswith(_NOT_WRITTEN)):
+        raise typer.BadParameter(
+            f"--output {output}: expected a name that ends in {', '.join(predict_table.OUTPUTS)} (or .csv.gz, .tsv.gz, .jsonl.gz)"
+        )
+    if file is not None and file.name.lower().endswith(_NO_LINES):
+        raise typer.BadParameter(f"--file {file}: holds no lines of text by its name; name a table with --data {file}")
     from job.machine import environment
     from job.output.finished import VerifiedRun
 
@@ -103,8 +138,12 @@ def predict(
         stream = sys.stdin.buffer if str(file) == "-" else file.open("rb") if file else None
     except OSError as error:
         raise MissingInputError(f"{file}: cannot be read ({error.strerror}); expected a file with one text a line") from None
+    table = sheets.open_sheet(data, encoding, not no_header) if data else None
     with environment.prepared(None, None):
         predictor = predict.load(VerifiedRun.verify(run), architecture)
+        if table is not None:
+            predict_table.judge(predictor, table, text_column, output, (sys.stdout, ".jsonl" if as_json else ".csv"))
+            return
         pieces = predict.pieces(stream, str(file)) if stream else iter([texts or []])
         for answers in predict.predict(predictor, pieces):
             for answer in answers:
@@ -137,9 +176,11 @@ def evaluate(request: DataRequest, run: options.Run, as_json: options.AsJson = F
 def merge(
     shards: Annotated[
         list[Path],
-        typer.Argument(metavar="SHARD...", help="Folders of shards, or a run's folder that holds them under shards/."),
+        typer.Argument(
+            metavar="SHARD...", help="Folders of shards, or a run's folder that holds them under shards/.", readable=False
+        ),
     ],
-    output: Annotated[Path, typer.Option(help="Folder for the joined run.")],
+    output: Annotated[Path, typer.Option(help="Folder for the joined run.", readable=False)],
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for shards that are missing or not finished.")] = 0,
     log_format: options.Format = LogFormat.auto,
 ) -> None:
@@ -155,7 +196,7 @@ def merge(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs' output folders.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs' output folders.", readable=False)],
 ) -> None:
     """Write a run's HTML report again, or one that compares several runs into the first one's folder."""
     from job.commands import report

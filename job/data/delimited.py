@@ -20,7 +20,7 @@ class CsvSheet(Sheet):
         lines.close()  # type: ignore[attr-defined]
         self._separator = self._find_separator(first)
         cells = self._cells_of(first) if first else []
-        if not self._header:
+        if not self.header:
             return [str(number) for number in range(1, len(cells) + 1)]
         names = [cell.strip() or f"column {number}" for number, cell in enumerate(cells, 1)]
         for name in names:
@@ -80,12 +80,12 @@ class CsvSheet(Sheet):
     def _rows(self, columns: Collection[str] | None) -> Iterator[tuple[int, Cells]]:
         csv.field_size_limit(MAX_TEXT)
         rows = self._unquoted() if self._is_unquoted else self._quoted()
-        if self._header:
+        if self.header:
             next(rows, None)
         for number, cells in enumerate(rows, 1):
             if len(cells) != len(self.columns):
                 raise DataError(
-                    f"{self.path}, row {number}: {len(cells)} cells where {'the header' if self._header else 'the first row'} has {len(self.columns)}; quote texts that hold the separator"
+                    f"{self.path}, row {number}: {len(cells)} cells where {'the header' if self.header else 'the first row'} has {len(self.columns)}; quote texts that hold the separator"
                 )
             # Line ends inside a text are the text's, whatever system the file is from.
             yield number, dict(zip(self.columns, (cell.replace("\r\n", "\n") for cell in cells), strict=True))
@@ -110,13 +110,13 @@ class CsvSheet(Sheet):
             for cells in csv.reader(remembered(), delimiter=self._separator, strict=True):
                 if cells:
                     if len(could_be) > 1 and all(could_be):
-                        swallowing, first = swallowing + 1, first or row + (not self._header)
+                        swallowing, first = swallowing + 1, first or row + (not self.header)
                     yield cells
                     row += 1
                 could_be.clear()
         except csv.Error as error:
             raise DataError(
-                f"{self.path}, after row {row - self._header}: not valid {(kind(self.path) or '')[1:]} ({error})"
+                f"{self.path}, after row {row - self.header}: not valid {(kind(self.path) or '')[1:]} ({error})"
             ) from None
         if swallowing:
             self._warn(

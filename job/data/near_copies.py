@@ -46,10 +46,10 @@ def count(
     test = test[~np.isin(hashes[test], hashes[places[parts[places] == TRAIN]])]
 
     # To draw the permutations takes longer than all else.
-    drawn = MinHash(_PERMUTATIONS).permutations
+    empty = MinHash(_PERMUTATIONS, hashfunc=int)
 
     def sketch(runs: NDArray[np.uint64]) -> MinHash:
-        made = MinHash(_PERMUTATIONS, hashfunc=int, permutations=drawn)
+        made = empty.copy()
         made.update_batch(runs)
         return made
 

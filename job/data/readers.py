@@ -198,32 +198,40 @@ class TableReader(Reader):
         return chosen
 
     def _find(self, sheet: Sheet, asked: str | None, known: tuple[str, ...], use: str) -> str:
-        shown = ", ".join(repr(str(column)[:40]) for column in sheet.columns[:20])
-        if asked is not None:
-            if asked not in sheet.columns:
-                raise MissingInputError(f"{sheet.path}: no column {asked!r} (--{use}-column); it has {shown}")
-            return asked
-        found = _known(sheet.columns, known)
-        if not found:
-            hint = (
-                ""
-                if len(sheet.columns) > 1 or not self._source.header
-                else "; is the separator another one than a comma or tab?"
-            )
-            more = (
-                ", and --no-header if the first line is a row"
-                if kind(sheet.path) in (".csv", ".tsv") and self._source.header
-                else ""
-            )
-            raise MissingInputError(
-                f"{sheet.path}: which column is the {use}? None is called {', '.join(known)}; it has {shown}; name one with --{use}-column{more}{hint}"
-            )
-        if len(found) > 1:
-            others = " and ".join(repr(column) for column in found[1:])
-            self.notices.append(
-                f"the column {found[0]!r} is taken for the {use}, though {others} could be, too; --{use}-column names another"
-            )
-        return found[0]
+        column, notice = find_column(sheet, asked, known, use)
+        self.notices += [notice] if notice else []
+        return column
+
+
+def find_column(sheet: Sheet, asked: str | None, known: tuple[str, ...], use: str) -> tuple[str, str | None]:
+    """The column for a use, and what is to be said of the choice.
+
+    Args:
+        asked: What the user named.
+        known: What such columns are called, the likeliest first.
+
+    Raises:
+        MissingInputError: No column is called so.
+    """
+    shown = ", ".join(repr(str(column)[:40]) for column in sheet.columns[:20])
+    if asked is not None:
+        if asked not in sheet.columns:
+            raise MissingInputError(f"{sheet.path}: no column {asked!r} (--{use}-column); it has {shown}")
+        return asked, None
+    found = _known(sheet.columns, known)
+    if not found:
+        has_header = kind(sheet.path) in (".csv", ".tsv") and sheet.header
+        more = ", and --no-header if the first line is a row" if has_header else ""
+        hint = "; is the separator another one than a comma or tab?" if has_header and len(sheet.columns) == 1 else ""
+        raise MissingInputError(
+            f"{sheet.path}: which column is the {use}? None is called {', '.join(known)}; it has {shown}; name one with --{use}-column{more}{hint}"
+        )
+    if len(found) == 1:
+        return found[0], None
+    others = " and ".join(repr(column) for column in found[1:])
+    return found[
+        0
+    ], f"the column {found[0]!r} is taken for the {use}, though {others} could be, too; --{use}-column names another"
 
 
 def _known(columns: list[str], known: tuple[str, ...]) -> list[str]:

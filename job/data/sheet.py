@@ -72,7 +72,7 @@ class Sheet(ABC):
     """In order. Rows of JSON may have more than the first one's, which these are, or fewer."""
 
     def __init__(self, path: Path, encoding: str | None, header: bool) -> None:
-        self.path, self._encoding, self._header = path, encoding, header
+        self.path, self._encoding, self.header = path, encoding, header
         self.notices: list[str] = []
         """What was decided in reading, a sentence each; complete once all rows have been read, as are the warnings."""
         self.warnings: list[str] = []

@@ -1,0 +1,173 @@
+"""Judges the texts of a table: its rows in, the same rows with a judgement out, every other column carried through."""
+
+import csv
+import gzip
+import io
+import itertools
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from job.commands.predict import Answer, predict
+from job.data.decoding import without_lone_surrogates
+from job.data.readers import TEXT_COLUMNS, find_column
+from job.data.sheet import Cells, Sheet, kind
+from job.errors import ConfigurationError, DataError
+from job.files import atomic
+from job.network.predictor import Predictor
+
+log = logging.getLogger(__name__)
+OUTPUTS = (".csv", ".tsv", ".jsonl", ".parquet")
+"""The endings of tables that are written; `.gz` may follow those of text."""
+_ADDED = ("probability", "label", "known_words")
+_ROWS = 2048
+_Writer = Callable[[list[Cells]], None]
+
+
+def judge(
+    predictor: Predictor, sheet: Sheet, text_column: str | None, output: Path | None, standard_output: tuple[IO[str], str]
+) -> None:
+    """Judges each row's text, in order, some rows in memory at a time.
+
+    The columns `probability`, `label` and `known_words` are added, or `predicted_label` and so on where the table has columns
+    of these names.
+
+    Args:
+        text_column: None for the one that is called as texts are.
+        output: The file to write, of the kind that its ending says; it appears whole or not at all.
+        standard_output: Where rows go instead, and as what (`.csv` or `.jsonl`).
+
+    Raises:
+        MissingInputError, DataError, InputOutputError: The table cannot be read, or has no such column.
+        ConfigurationError: The output is the table itself.
+        OutputError: The output cannot be written.
+    """
+    text, notice = find_column(sheet, text_column, TEXT_COLUMNS, "text")
+    columns = _all_columns(sheet)
+    added = [name if name not in columns else f"predicted_{name}" for name in _ADDED]
+    if output is not None and output.resolve() == sheet.path.resolve():
+        raise ConfigurationError(f"--output {output}: is the table that is read; name another file")
+    for said in [notice] if notice else []:
+        log.info(f"data: {said}")
+    with _writer(output, standard_output, [*columns, *added], sheet) as write:
+        for rows, answers in _judged(predictor, sheet, text):
+            write([cells | dict(zip(added, _values(answer), strict=True)) for cells, answer in zip(rows, answers, strict=True)])
+    for said in sheet.notices:
+        log.info(f"data: {said}")
+    for said in sheet.warnings:
+        log.warning(said)
+
+
+def _all_columns(sheet: Sheet) -> list[str]:
+    """Rows of JSON may have columns that the first one has not."""
+    if kind(sheet.path) not in (".json", ".jsonl"):
+        return sheet.columns
+    return list(dict.fromkeys(itertools.chain(sheet.columns, *(cells for _, cells in sheet.rows()))))
+
+
+def _judged(predictor: Predictor, sheet: Sheet, column: str) -> Iterator[tuple[list[Cells], list[Answer]]]:
+    waiting: deque[list[Cells]] = deque()
+
+    def texts() -> Iterator[list[str]]:
+        rows = sheet.rows()
+        while some := list(itertools.islice(rows, _ROWS)):
+            waiting.append([cells for _, cells in some])
+            yield [_text(sheet, number, cells.get(column)) for number, cells in some]
+
+    for answers in predict(predictor, texts()):
+        yield waiting.popleft(), answers
+
+
+def _text(sheet: Sheet, number: int, value: object) -> str:
+    if value is None:
+        # Judged like an empty one, and warned of like one: a row is not to be lost for it.
+        return ""
+    if not isinstance(value, str):
+        raise DataError(f"{sheet.path}, row {number}: expected a text, not {type(value).__name__}")
+    return without_lone_surrogates(value)
+
+
+def _values(answer: Answer) -> tuple[float, str, int]:
+    return round(answer.probability, 6), answer.label, answer.known_words
+
+
+@contextmanager
+def _writer(output: Path | None, standard_output: tuple[IO[str], str], columns: list[str], sheet: Sheet) -> Iterator[_Writer]:
+    if output is None:
+        stream, form = standard_output
+        yield _text_writer(stream, form, columns)
+        stream.flush()
+        return
+    unfinished = atomic.temporary(output)
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(atomic.explained(output))
+            if kind(output) == ".parquet":
+                yield stack.enter_context(_parquet_writer(unfinished, columns, sheet))
+            else:
+                opened: Any = gzip.open if output.suffix.lower() == ".gz" else io.open
+                yield _text_writer(
+                    stack.enter_context(opened(unfinished, "wt", encoding="utf-8", newline="")), str(kind(output)), columns
+                )
+        atomic.commit(unfinished, output)
+    finally:
+        atomic.remove(unfinished)
+
+
+def _text_writer(stream: IO[str], form: str, columns: list[str]) -> _Writer:
+    if form == ".jsonl":
+        return lambda rows: stream.writelines(
+            json.dumps(_in_order(row, columns), default=str, ensure_ascii=False) + "\n" for row in rows
+        )
+    table = csv.writer(stream, delimiter="\t" if form == ".tsv" else ",", lineterminator="\n")
+    table.writerow(columns)
+    return lambda rows: table.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+
+
+def _in_order(row: Cells, columns: list[str]) -> Cells:
+    return {column: row[column] for column in columns if column in row}
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, (bool, list, dict)):
+        return json.dumps(value, default=str, ensure_ascii=False)
+    return str(value)
+
+
+@contextmanager
+def _parquet_writer(path: Path, columns: list[str], sheet: Sheet) -> Iterator[_Writer]:
+    """Columns of Parquet keep their types; of other tables they have those of the first rows."""
+    import pyarrow
+    from pyarrow import parquet
+
+    with ExitStack() as stack:
+        schema = sheet.schema
+        if schema is not None:
+            types = (pyarrow.float32(), pyarrow.string(), pyarrow.int32())
+            for name, kind_of in zip(columns[len(schema.names) :], types, strict=True):
+                schema = schema.append(pyarrow.field(name, kind_of))
+        writer: Any = None
+
+        def write(rows: list[Cells]) -> None:
+            nonlocal schema, writer
+            try:
+                # Every column in every row: Arrow takes the names from the first one.
+                table = pyarrow.Table.from_pylist(
+                    [{column: row.get(column) for column in columns} for row in rows], schema=schema
+                )
+            except pyarrow.ArrowException as error:
+                raise DataError(
+                    f"{sheet.path}: its rows do not fit Parquet's types ({' '.join(str(error).split())[:200]}); write .jsonl instead"
+                ) from None
+            if writer is None:
+                schema = table.schema
+                writer = stack.enter_context(parquet.ParquetWriter(path, schema))
+            writer.write_table(table)
+
+        yield write
