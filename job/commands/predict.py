@@ -97,7 +97,7 @@ def _there(run: VerifiedRun) -> list[ModelName]:
 def _load(run: VerifiedRun, name: ModelName) -> Predictor:
     path = run.folder / name / model_file(name)
     if name is ModelName.baseline:
-        return LinearPredictor(LinearWeights.of_safetensors(path.read_bytes()), run.words(), run.threshold(name))
+        return LinearPredictor(LinearWeights.of_safetensors(path.read_bytes()), run.words(), run.metrics.threshold(name))
     architecture = Architecture(name)
     values = run.record.identity.hyperparameters[architecture]
     # A model is small and a text short: a GPU would cost more to start than it saves.
@@ -106,7 +106,7 @@ def _load(run: VerifiedRun, name: ModelName) -> Predictor:
     from job.network import build
     from job.network.forward import Forward
 
-    return NetworkPredictor(architecture, Forward(build.load(path), values, chosen), run.words(), run.threshold(name))
+    return NetworkPredictor(architecture, Forward(build.load(path), values, chosen), run.words(), run.metrics.threshold(name))
 
 
 def _validation_loss(trained: ArchitectureRecord) -> float:

@@ -22,11 +22,11 @@ from job.output import predictions
 from job.output.metrics import compile_metrics
 from job.output.predictions import TestReviews
 from job.output.results import BaselineResult, TrialResult, Trials
-from job.presets import HALF, Architecture, ModelName
+from job.presets import Architecture, ModelName
 from job.records.history import HistoryRow
 from job.records.metrics import DataRecord, Metrics
 from job.records.run import Examples, Identity, RunRecord
-from job.records.trials import BaselineRecord, Threshold
+from job.records.trials import BaselineRecord
 
 METRICS, RECORD = "metrics.json", "run.json"
 PREDICTIONS, EXAMPLES, REPORT = "predictions.csv", "examples.json", "report.html"
@@ -95,20 +95,6 @@ class VerifiedRun:
         """Those that can be asked: of networks that did not diverge, and the linear one where it was kept."""
         with _readable(self.folder):
             return [name for name in ModelName if (self.folder / name / model_file(name)).exists()]
-
-    def threshold(self, name: ModelName) -> float:
-        """Above which a model's probability is labelled positive."""
-        found = self._threshold(name)
-        return found.value if found else HALF
-
-    def threshold_rule(self, name: ModelName) -> str:
-        """By what it was chosen, or `given`."""
-        found = self._threshold(name)
-        return found.rule if found else "given"
-
-    def _threshold(self, name: ModelName) -> Threshold | None:
-        metrics = self.metrics
-        return (metrics.baseline if name is ModelName.baseline else metrics.architectures[Architecture(name)]).threshold
 
     def words(self) -> list[str]:
         """The vocabulary by rank."""

@@ -217,7 +217,7 @@ class _Confusion:
 
 
 def _confusion(run: FinishedRun, name: Architecture, probabilities: NDArray[np.float32]) -> _Confusion:
-    threshold = run.threshold(ModelName(name))
+    threshold = run.metrics.threshold(ModelName(name))
     said, positive = is_positive(probabilities, threshold), run.labels == 1
     counts = [[int(np.sum((positive == true) & (said == each))) for each in (False, True)] for true in (False, True)]
     return _Confusion(name=name, title=name.title, threshold=threshold, counts=counts)
@@ -241,7 +241,7 @@ def _thresholds(run: FinishedRun, best: dict[Architecture, NDArray[np.float32]])
     models[ModelName.baseline] = run.baseline.probabilities
     made = []
     for name, probabilities in models.items():
-        chosen, rule = run.threshold(name), run.threshold_rule(name)
+        chosen, rule = run.metrics.threshold(name), run.metrics.threshold_rule(name)
         values = sorted({*_THRESHOLDS, chosen})
         rows = [(value, label_scores(run.labels, is_positive(probabilities, value))) for value in values]
         rule = "balanced accuracy" if rule == "balanced" else rule

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
@@ -41,6 +41,7 @@ def test_of_equally_good_thresholds_the_one_nearest_to_one_half_is_taken_and_one
     assert best(ThresholdRule.balanced, np.array([1, 0]), np.array([0.5, 0.5], np.float32)) == 0.5
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(list(ThresholdRule)),
     st.lists(st.tuples(st.booleans(), st.one_of(st.floats(0, 1, width=32), st.sampled_from([0.0, 0.5, 1.0]))), max_size=12),
