@@ -92,11 +92,15 @@ def check(
 def predict(
     run: options.Run,
     texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to judge.")] = None,
-    file: Annotated[Path | None, typer.Option(help="File with one text a line; - for standard input.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Table of texts, of the kinds that train reads.")] = None,
+    file: Annotated[Path | None, typer.Option(help="File with one text a line; - for standard input.", readable=False)] = None,
+    data: Annotated[Path | None, typer.Option(help="Table of texts, of the kinds that train reads.", readable=False)] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="File for the judged table: .csv, .tsv, .jsonl or .parquet.", show_default="CSV on standard output"),
+        typer.Option(
+            help="File for the judged table: .csv, .tsv, .jsonl or .parquet.",
+            show_default="CSV on standard output",
+            readable=False,
+        ),
     ] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the text, where its name is unusual.")] = None,
     encoding: Annotated[
@@ -172,9 +176,11 @@ def evaluate(request: DataRequest, run: options.Run, as_json: options.AsJson = F
 def merge(
     shards: Annotated[
         list[Path],
-        typer.Argument(metavar="SHARD...", help="Folders of shards, or a run's folder that holds them under shards/."),
+        typer.Argument(
+            metavar="SHARD...", help="Folders of shards, or a run's folder that holds them under shards/.", readable=False
+        ),
     ],
-    output: Annotated[Path, typer.Option(help="Folder for the joined run.")],
+    output: Annotated[Path, typer.Option(help="Folder for the joined run.", readable=False)],
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for shards that are missing or not finished.")] = 0,
     log_format: options.Format = LogFormat.auto,
 ) -> None:
@@ -190,7 +196,7 @@ def merge(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs' output folders.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs' output folders.", readable=False)],
 ) -> None:
     """Write a run's HTML report again, or one that compares several runs into the first one's folder."""
     from job.commands import report

@@ -25,7 +25,8 @@ def _named(name: str, text: str, default: str | None = None) -> Any:
     Args:
         default: In words, where the value itself does not say it.
     """
-    return typer.Option(option(name), envvar=f"JOB_{name.upper()}", help=text, show_default=default or True)
+    # Whether a path may be read is found out where it is, with the exit code that belongs to it.
+    return typer.Option(option(name), envvar=f"JOB_{name.upper()}", help=text, show_default=default or True, readable=False)
 
 
 # In the order of the help: what it says, and the default in words where the value itself does not say it.
@@ -73,7 +74,7 @@ Format = Annotated[LogFormat, _named("log_format", "auto draws a progress bar on
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and the plan; train nothing.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Discard an unfinished run instead of continuing it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Run = Annotated[Path, typer.Argument(help="A finished run's output folder.")]
+Run = Annotated[Path, typer.Argument(help="A finished run's output folder.", readable=False)]
 
 
 def warn_of_unknown_variables(environment: Mapping[str, str]) -> None:

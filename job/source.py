@@ -1,5 +1,6 @@
 """Where labelled reviews come from: as a user says it, and resolved."""
 
+import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,11 @@ def _refuse_of_files(request: DataRequest, name: str) -> None:
 def _default_cache() -> Path:
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("sentiment-job", appauthor=False))
+    try:
+        return Path(platformdirs.user_cache_dir("sentiment-job", appauthor=False))
+    except RuntimeError:
+        # A user without a home, as containers have them: a place where nothing can be kept.
+        return Path(os.devnull, "no-home")
 
 
 def settings_of_files(source: DataSource) -> dict[str, Any]:

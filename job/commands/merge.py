@@ -3,6 +3,7 @@
 import logging
 import shutil
 import time
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from job.config import fingerprint, shard_folder
 from job.errors import ConfigurationError, MissingInputError, TemporaryError
+from job.files import reading
 from job.output import finished
 from job.output.finished import FinishedRun
 from job.output.folder import DEPENDENCY, EVENTS, WORD_INDEX, Content, Output
@@ -69,7 +71,7 @@ def _complete(places: list[Path], wait: float) -> list[FinishedRun]:
     while True:
         folders = _folders(places)
         for folder in folders:
-            if folder not in shards and Output(folder).is_finished():
+            if folder not in shards and _is_finished(folder):
                 shards[folder] = _read(folder)
                 _belong_together(list(shards.values()))
         missing = _missing(places, folders, shards)
@@ -85,6 +87,15 @@ def _complete(places: list[Path], wait: float) -> list[FinishedRun]:
             log.info(f"waiting up to {left:.0f} s; {text}")
             said = text
         time.sleep(min(_POLL_SECONDS, left))
+
+
+def _readable(folder: Path) -> AbstractContextManager[None]:
+    return reading.explained(folder, "a shard's folder that this user may read")
+
+
+def _is_finished(folder: Path) -> bool:
+    with _readable(folder):
+        return Output(folder).is_finished()
 
 
 def _read(folder: Path) -> FinishedRun:
@@ -115,9 +126,11 @@ def _missing(places: list[Path], folders: list[Path], shards: dict[Path, Finishe
 def _folders(places: list[Path]) -> list[Path]:
     found: list[Path] = []
     for place in places:
-        inside = sorted((place / "shards").glob("*-of-*")) if (place / "shards").is_dir() else []
-        # A run's own folder stands for its shards; another one is a shard, there or still to come.
-        is_run = inside or not (place.parent.name == "shards" or (place / "run.json").exists())
+        with _readable(place):
+            there = (place / "shards").iterdir() if (place / "shards").is_dir() else ()
+            inside = sorted(each for each in there if "-of-" in each.name)
+            # A run's own folder stands for its shards; another one is a shard, there or still to come.
+            is_run = inside or not (place.parent.name == "shards" or (place / "run.json").exists())
         found += inside if is_run else [place]
     return list(dict.fromkeys(found))
 

@@ -14,7 +14,7 @@ from job.data import findings
 from job.data.imdb import used_word_index
 from job.data.reviews import Parts, Reviews, split
 from job.errors import DeviceError
-from job.files import checksum
+from job.files import atomic, checksum
 from job.machine import device as devices
 from job.machine import environment, provenance
 from job.network import kernel
@@ -280,7 +280,8 @@ def _is_still(before: VerifiedRun | None, output: Output) -> bool:
     if before is None:
         return not output.is_finished()
     path = output.folder / finished.RECORD
-    return output.is_finished() and path.exists() and checksum.of_file(path) == before.record_hash
+    with atomic.explained(path):
+        return output.is_finished() and path.exists() and checksum.of_file(path) == before.record_hash
 
 
 def _write_events(trials: Trials, folder: Path) -> None:

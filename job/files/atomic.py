@@ -42,7 +42,7 @@ def explained(path: Path) -> Iterator[None]:
 
 def _fix(path: Path) -> str:
     """What to do about a path that may not be written: names the file or folder that is in the way, and its owner."""
-    place = next((parent for parent in (path, *path.parents) if parent.exists()), Path("/"))
+    place = next((parent for parent in (path, *path.parents) if os.path.exists(parent)), Path("/"))
     if not place.is_dir():
         return f"{place} is a file; choose another --output"
     owner, user = place.stat(), os.getuid()

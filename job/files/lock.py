@@ -79,7 +79,7 @@ class WriterLock:
             OutputError: Another process took over.
             InputOutputError: The lock file is gone, and so may be the folder.
         """
-        with self._busy:
+        with self._busy, atomic.explained(self._path):
             content = _read(self._path)
         if content is None:
             raise InputOutputError(

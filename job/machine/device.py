@@ -108,7 +108,7 @@ def preload_libraries() -> list[str]:
     folders = sorted({path for entry in sys.path for path in Path(entry or ".").glob("nvidia/*/lib")})
     missing = []
     for name in LIBRARIES:
-        candidates = [str(folder / name) for folder in folders if (folder / name).exists()] + [name]
+        candidates = [str(folder / name) for folder in folders if os.path.exists(folder / name)] + [name]
         for candidate in candidates:
             try:
                 ctypes.CDLL(candidate, mode=ctypes.RTLD_GLOBAL)

@@ -1,5 +1,6 @@
 """The line in which Kubernetes shows a job's cause or result, beside its pod's status."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def leave(text: str, name: str | None) -> None:
         name: Of the file; without one it goes where Kubernetes looks by default, if that place is there.
     """
     path = Path(name) if name else _DEFAULT
-    if name or path.exists():
+    if name or os.path.exists(path):
         try:
             path.write_bytes(text.encode()[:_BYTES].decode(errors="ignore").encode())
         except OSError as error:

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -16,7 +17,7 @@ import pydantic
 from numpy.typing import NDArray
 
 from job.errors import ConfigurationError, DataError, MissingInputError
-from job.files import checksum
+from job.files import atomic, checksum, reading
 from job.output import predictions
 from job.output.metrics import compile_metrics
 from job.output.predictions import TestReviews
@@ -58,9 +59,14 @@ class VerifiedRun:
             but: A file that is not checked, as it is about to be made anew.
 
         Raises:
-            MissingInputError: No finished run is there.
+            MissingInputError: No finished run is there, or this user may not read it.
             DataError: A file is missing, was changed, or does not follow the schema.
         """
+        with _readable(folder):
+            return cls._verify(folder, but)
+
+    @staticmethod
+    def _verify(folder: Path, but: str | None) -> "VerifiedRun":
         if not folder.is_dir():
             raise MissingInputError(f"{folder}: no such folder; expected the --output of a finished run")
         try:
@@ -87,16 +93,19 @@ class VerifiedRun:
 
     def models(self) -> list[ModelName]:
         """Those that can be asked: of networks that did not diverge, and the linear one where it was kept."""
-        return [name for name in ModelName if (self.folder / name / model_file(name)).exists()]
+        with _readable(self.folder):
+            return [name for name in ModelName if (self.folder / name / model_file(name)).exists()]
 
     def words(self) -> list[str]:
         """The vocabulary by rank."""
-        words: list[str] = json.loads((self.folder / VOCABULARY).read_text("utf-8"))
+        with _readable(self.folder):
+            words: list[str] = json.loads((self.folder / VOCABULARY).read_text("utf-8"))
         return words
 
     def training_hashes(self) -> NDArray[np.uint64]:
         """Hashes of the texts that the run was trained on or validated with, <uint64>[reviews]."""
-        return np.asarray(np.load(self.folder / TRAINING_HASHES, allow_pickle=False))
+        with _readable(self.folder):
+            return np.asarray(np.load(self.folder / TRAINING_HASHES, allow_pickle=False))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +142,11 @@ class FinishedRun(VerifiedRun):
     @classmethod
     def of_verified(cls, run: VerifiedRun) -> Self:
         """Reads the rest of a run whose files were verified."""
+        with _readable(run.folder):
+            return cls._read(run)
+
+    @classmethod
+    def _read(cls, run: VerifiedRun) -> Self:
         folder, metrics = run.folder, run.metrics
         if not (folder / EXAMPLES).exists():
             raise MissingInputError(f"{folder}: has no {EXAMPLES}, so another version of this program made it; train again")
@@ -190,11 +204,12 @@ def find(folder: Path, identity: Identity, another: Callable[[], Path], fresh: b
     Raises:
         ConfigurationError: The folder holds a run of another configuration, and it is not to be discarded.
         DataError: A file of the finished run is missing or was changed.
+        OutputError, InputOutputError: This user may not read it, or reading failed.
     """
-    is_finished = (folder / METRICS).exists()
-    if fresh and not is_finished:
-        return None
-    values, metrics = read_json(folder / RECORD), read_json(folder / METRICS)
+    with atomic.explained(folder / METRICS):
+        if fresh and not (folder / METRICS).exists():
+            return None
+        values, metrics = read_json(folder / RECORD), read_json(folder / METRICS)
     if values is None and metrics is None:
         return None
     there = _identity(values)
@@ -231,12 +246,13 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
     Raises:
         ConfigurationError: It is no JSON object, so this folder holds something else.
+        OSError: Reading failed.
     """
     try:
         value = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except (IsADirectoryError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"{path}: cannot be read as a run's file ({error}); choose another --output, or --fresh to discard it"
         ) from None
@@ -278,6 +294,10 @@ def _parsed(path: Path, kind: type[_Kind], values: dict[str, Any]) -> _Kind:
         place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"])
         what = "is a required property" if first["type"] == "missing" else " ".join(first["msg"].split())[:300]
         raise DataError(f"{path}: ${place}: {what}") from None
+
+
+def _readable(folder: Path) -> AbstractContextManager[None]:
+    return reading.explained(folder, "the --output of a finished run that this user may read")
 
 
 def _verify(folder: Path, name: str, expected: str) -> None:

@@ -102,7 +102,7 @@ class Output:
         self.write_file(finished.RECORD, record.to_json())
 
     def is_finished(self) -> bool:
-        """Whether the folder holds a complete run."""
+        """Whether the folder holds a complete run; raises `OSError` where this user may not look."""
         return (self.folder / finished.METRICS).exists()
 
     def has_leftovers(self) -> bool:
