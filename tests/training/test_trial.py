@@ -28,6 +28,7 @@ def epoch(number: int, seconds: float) -> Epoch:
         accuracy=0.5,
         validation_loss=None,
         validation_accuracy=None,
+        learning_rate=0.1,
         seconds=seconds,
         tokens_per_second=1.0,
     )
@@ -43,16 +44,18 @@ def epoch(number: int, seconds: float) -> Epoch:
         (1000.0, [30.0, 30.0], [0, 1]),
     ],
 )
-def test_a_snapshot_is_taken_once_the_training_has_paid_for_it(before: float, seconds: list[float], saved: list[int]) -> None:
+def test_a_snapshot_is_taken_once_the_training_has_paid_for_it(
+    before: float, seconds: list[float], saved: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     checkpoints = Costly()
     position = Position(history=[epoch(1, before)] if before else [])
     runner = Runner.__new__(Runner)
     network = SimpleNamespace(count_params=lambda: 1000)
     runner._trial = SimpleNamespace(network=network, loop=SimpleNamespace(position=position))  # type: ignore[assignment]
     runner._checkpoints = checkpoints  # type: ignore[assignment]
-    runner._display = SimpleNamespace(epoch=lambda epoch: None)  # type: ignore[assignment]
+    runner._display = SimpleNamespace(epoch=lambda epoch: None)
     runner._trained_before = before
-    runner._save = lambda: setattr(checkpoints, "count", checkpoints.count + 1)
+    monkeypatch.setattr(runner, "_save", lambda: setattr(checkpoints, "count", checkpoints.count + 1))
     found = []
     for number, each in enumerate(seconds, 2):
         position.history.append(epoch(number, each))
