@@ -159,6 +159,8 @@ def print_evaluation(found: "Evaluation") -> None:
     _say(console, f"{found.data}, {part}: {found.reviews:,} reviews")
     if found.trained_on:
         _say(console, f"warning: {found.trained_on:,} of them were in the run's training or validation data, word for word")
+    said = ", ".join(f"{name} {model.threshold:.4g}" for name, model in found.models.items())
+    _say(console, f"labelled positive above: {said}")
     console.print(_scores({name: model.all for name, model in found.models.items()}, "with 95 % intervals"))
     new = {name: model.not_trained_on for name, model in found.models.items() if model.not_trained_on}
     if new:

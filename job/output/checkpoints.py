@@ -20,6 +20,8 @@ from job.files import atomic, checksum
 log = logging.getLogger(__name__)
 Arrays = dict[str, NDArray[Any]]
 _DIGITS = 16
+# Of the first snapshot: of a usual disk, hashing and flushing included.
+_GUESSED_SECONDS, _GUESSED_SPEED = 0.005, 150e6
 _KEPT = 2
 
 
@@ -44,7 +46,7 @@ class Checkpoints:
         """Snapshots saved."""
         self.seconds = 0.0
         """Spent in saving."""
-        self.last_seconds = 0.0
+        self.last_seconds: float | None = None
         """Spent in saving the last one."""
         self.saved_at = time.monotonic()
         """When the last one was saved, by `time.monotonic`."""
@@ -62,6 +64,14 @@ class Checkpoints:
         self.saved_at = time.monotonic()
         self.last_seconds = self.saved_at - started
         self.count, self.seconds = self.count + 1, self.seconds + self.last_seconds
+
+    def cost_with_next(self, size: int) -> float:
+        """Seconds that all snapshots of this process will have taken after the next one; the first one's are guessed.
+
+        Args:
+            size: Bytes of the next one.
+        """
+        return self.seconds + (_GUESSED_SECONDS + size / _GUESSED_SPEED if self.last_seconds is None else self.last_seconds)
 
     def load(self) -> Snapshot | None:
         """The last whole snapshot; None where there is none. Warns of damaged ones."""

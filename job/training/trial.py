@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from job.analysis import scores
+from job.analysis import scores, thresholds
 from job.data import batches
 from job.data.reviews import Parts, Reviews
 from job.machine import provenance, signals
 from job.network import kernel
 from job.output.checkpoints import Checkpoints, Snapshot
 from job.output.results import TrialResult
-from job.presets import Architecture, ClassWeight, Hyperparameters
+from job.presets import Architecture, ClassWeight, Hyperparameters, ThresholdRule
 from job.records.history import Epoch, HistoryRow
 from job.records.metrics import DeviceRecord
 from job.records.trials import GradientNorm, LossAndAccuracy, Scores, TrialRecord
@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _EVALUATION_BATCH = 256
-# A snapshot at each epoch's end, and when this many seconds have passed since the last one; where a disk is so slow
-# that it would cost more than a hundredth of the time, correspondingly later.
+# A snapshot at each epoch's end, and when this many seconds have passed since the last one; but only where all of them
+# together then take no more than this share of the time in training steps. So a kill costs no more than a hundred times
+# what a snapshot takes, and small data do not spend their time in saving.
 _CHECKPOINT_SECONDS = 30.0
-_LEAST_RATIO = 100.0
+CHECKPOINT_SHARE = 0.01
+"""Of the time in training steps, that all snapshots of a training may take; `scripts/measure/faults.py` lifts it."""
+# Adam's two moments beside each weight, as float32.
+_BYTES_PER_WEIGHT = 12
 # Where gradients are traced: batches of validation reviews, and tokens back from the last one.
 _GRADIENT_BATCHES = 4
 _BACK = (0, 1, 2, 5, 10, 20, 50, 100, 200, 400)
@@ -60,6 +64,8 @@ class Task:
     values: Hyperparameters
     name: str
     """For people."""
+    threshold: ThresholdRule | float | None = None
+    """How to decide; None to leave that open."""
     traces_gradients: bool = False
     """Whether `gradient_norms` is measured at the end."""
 
@@ -159,6 +165,7 @@ class Runner:
         # Names the device and the software: what a continued training must share to be bit-identical.
         self._place = provenance.place(trial.device, trial.kernel)
         self._continued: list[str] = []
+        self._trained_before = 0.0
 
     def run(self) -> TrialResult:
         """Trains and scores; the test reviews are used once, at the end.
@@ -182,14 +189,23 @@ class Runner:
 
     def _on_step(self, position: "Position") -> None:
         self._display.step(position, self._trial.loop.steps)
-        since = time.monotonic() - self._checkpoints.saved_at
-        if since > max(_CHECKPOINT_SECONDS, _LEAST_RATIO * self._checkpoints.last_seconds):
-            self._save()
+        if time.monotonic() - self._checkpoints.saved_at > _CHECKPOINT_SECONDS:
+            self._save_if_cheap()
         signals.raise_pending()
 
     def _on_epoch(self, epoch: Epoch) -> None:
-        self._save()
+        self._save_if_cheap()
         self._display.epoch(epoch)
+
+    def _save_if_cheap(self) -> None:
+        size = self._trial.network.count_params() * _BYTES_PER_WEIGHT
+        if self._checkpoints.cost_with_next(size) <= CHECKPOINT_SHARE * (self._trained() - self._trained_before):
+            self._save()
+
+    def _trained(self) -> float:
+        """Seconds in training steps, those of earlier processes too."""
+        position = self._trial.loop.position
+        return position.seconds + sum(epoch.seconds for epoch in position.history)
 
     def _save(self) -> None:
         loop = self._trial.loop
@@ -205,6 +221,7 @@ class Runner:
         if snapshot is None:
             return
         loop.restore(State(snapshot.values["position"], snapshot.arrays))
+        self._trained_before = self._trained()
         self._continued = TypeAdapter(list[str]).validate_python(snapshot.values["continued"])
         where = f"epoch {loop.position.epoch} after step {loop.position.step} of {loop.steps}"
         if loop.position.ended:
@@ -219,6 +236,7 @@ class Runner:
         trial, position = self._trial, self._trial.loop.position
         parts = {"train": trial.parts.train, "validation": trial.parts.validation, "test": trial.parts.test}
         found: dict[str, Scores] = {}
+        judged: dict[str, thresholds.Judged] = {}
         weighted: float | None = None
         probabilities, diverged = np.empty(0, np.float32), position.diverged
         for name, reviews in parts.items() if not diverged else ():
@@ -228,6 +246,7 @@ class Runner:
             if not np.isfinite(logits).all():
                 diverged = f"a prediction for the {name} reviews was not a number after the last epoch, seed {trial.task.seed}"
                 break
+            judged[name] = reviews.labels, logits
             if len(reviews):
                 found[name] = scores.score(reviews.labels, logits)
                 if name == "validation" and trial.class_weights != scores.EQUAL:
@@ -241,6 +260,8 @@ class Runner:
         record = self._record(diverged, found, probabilities)
         if weighted is not None and not diverged:
             record = record.but(weighted_validation_loss=weighted)
+        if trial.task.threshold is not None and not diverged:
+            record = record.but(threshold=thresholds.decide(trial.task.threshold, judged["validation"], judged["test"]))
         if diverged:
             return TrialResult(record, history, probabilities, None)
         norms = trial.gradient_norms() if trial.task.traces_gradients else None

@@ -14,6 +14,7 @@ import errno
 import hashlib
 import io
 import json
+import math
 import os
 import random
 import re
@@ -113,7 +114,10 @@ def fork(arguments: list[str], said: Path, before: Callable[[], object]) -> int:
             os.dup2(stream, 1)
             os.dup2(stream, 2)
             from job.__main__ import main
+            from job.training import trial
 
+            # A run as short as this one would take hardly a snapshot, and a kill is to find some.
+            trial.CHECKPOINT_SHARE = math.inf
             sys.argv = ["sentiment-job", *arguments]
             before()
             code = main()

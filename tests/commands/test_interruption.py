@@ -166,11 +166,12 @@ def test_a_full_and_a_read_only_disk_end_the_job_and_a_rerun_finishes(
 
 
 def test_a_run_is_continued_when_its_last_checkpoint_is_damaged(tmp_path: Path, shared_cache: Path, command: Command) -> None:
-    with started(*QUICK, "--epochs", "1000", "--cache", shared_cache, "--output", tmp_path) as process:
-        for _ in range(3):
+    for _ in range(2):
+        # Two signals, two snapshots: at an epoch's end there is one only where it costs little beside the epoch.
+        with started(*QUICK, "--epochs", "1000", "--cache", shared_cache, "--output", tmp_path) as process:
             wait_for(": epoch ", process.stderr)
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=SOON)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=SOON)
     last = max((tmp_path / "checkpoints").iterdir())
     last.write_bytes(last.read_bytes()[:-1])
     with started(*QUICK, "--epochs", "1000", "--cache", shared_cache, "--output", tmp_path) as process:

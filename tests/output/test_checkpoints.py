@@ -179,3 +179,12 @@ def test_what_a_kill_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "mine.tmp").write_bytes(b"")
     atomic.sweep(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*")) == [".mine", "mine.tmp", "rnn"]
+
+
+def test_what_the_next_one_costs_is_guessed_once_and_then_known(tmp_path: Path) -> None:
+    kept = make(tmp_path)
+    assert kept.cost_with_next(0) == 0.005
+    assert kept.cost_with_next(300_000_000) == pytest.approx(2.005)
+    kept.save(1, snapshot(1))
+    assert kept.last_seconds is not None
+    assert kept.cost_with_next(300_000_000) == 2 * kept.last_seconds

@@ -1,0 +1,64 @@
+"""A trial's snapshots cost no more than a hundredth of the training."""
+
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from job.records.history import Epoch
+from job.training.loop import Position
+from job.training.trial import Runner
+
+
+class Costly:
+    """Each snapshot takes half a second."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def cost_with_next(self, size: int) -> float:
+        return 0.5 * (self.count + 1)
+
+
+def epoch(number: int, seconds: float) -> Epoch:
+    return Epoch(
+        epoch=number,
+        loss=0.5,
+        accuracy=0.5,
+        validation_loss=None,
+        validation_accuracy=None,
+        learning_rate=0.1,
+        seconds=seconds,
+        tokens_per_second=1.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "seconds", "saved"),
+    [
+        (0.0, [30.0, 30.0, 30.0, 30.0], [0, 1, 1, 2]),
+        (0.0, [0.1, 0.1, 0.1], [0, 0, 0]),
+        (0.0, [500.0, 500.0], [1, 2]),
+        # What an earlier process trained pays for nothing of this one.
+        (1000.0, [30.0, 30.0], [0, 1]),
+    ],
+)
+def test_a_snapshot_is_taken_once_the_training_has_paid_for_it(
+    before: float, seconds: list[float], saved: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Costly()
+    position = Position(history=[epoch(1, before)] if before else [])
+    runner = Runner.__new__(Runner)
+    network = SimpleNamespace(count_params=lambda: 1000)
+    runner._trial = SimpleNamespace(network=network, loop=SimpleNamespace(position=position))  # type: ignore[assignment]
+    runner._checkpoints = checkpoints  # type: ignore[assignment]
+    runner._display = SimpleNamespace(epoch=lambda epoch: None)
+    runner._trained_before = before
+    monkeypatch.setattr(runner, "_save", lambda: setattr(checkpoints, "count", checkpoints.count + 1))
+    found = []
+    for number, each in enumerate(seconds, 2):
+        position.history.append(epoch(number, each))
+        runner._on_epoch(position.history[-1])
+        found.append(checkpoints.count)
+    assert found == saved
