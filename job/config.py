@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from job.errors import ConfigurationError
-from job.presets import PRESETS, Architecture, Hyperparameters, Preset, PresetName, Value
+from job.presets import HALF, PRESETS, Architecture, Hyperparameters, Preset, PresetName, ThresholdRule, Value
 from job.source import DataRequest, DataSource, resolve_source, settings_of_files
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class Request(DataRequest):
     shard: str | None = None
     device: DeviceChoice = DeviceChoice.auto
     require_fast_kernel: bool = False
+    threshold: str = "0.5"
+    """A rule's name, or a number."""
     hyperparameters: Mapping[str, Value | None] = field(default_factory=dict)
     """Instead of the preset's, by name; None leaves the preset's."""
 
@@ -63,6 +65,8 @@ class Configuration:
     """The folder of this run, that of its shard included."""
     remedies: dict[Architecture, dict[str, Hyperparameters]]
     """Of the preset dependency: the networks that are trained beside the plain ones, by name."""
+    threshold: ThresholdRule | float = HALF
+    """Above which probability a text is labelled positive, or what chooses that."""
     shard: tuple[int, int] | None = None
     """Which part of the grid this run trains, and of how many."""
 
@@ -82,6 +86,8 @@ class Configuration:
         from job.records.run import Identity
 
         plain = Identity(preset=self.preset, data=data_hash, hyperparameters=self.hyperparameters)
+        if self.threshold != HALF:
+            plain = plain.but(threshold=self.threshold)
         if not self.compares_distances:
             return plain
         return plain.but(distances=list(self.source.distances), remedies=self.remedies)
@@ -105,6 +111,7 @@ class Configuration:
             distances=list(source.distances) if source.name == "embedded" else None,
             device=self.device,
             require_fast_kernel=self.require_fast_kernel,
+            threshold=self.threshold,
             output=str(self.output),
             cache=str(source.cache),
             hyperparameters=self.hyperparameters,
@@ -152,6 +159,7 @@ def resolve(request: Request) -> Configuration:
         seeds=seeds,
         device=request.device,
         require_fast_kernel=request.require_fast_kernel,
+        threshold=_threshold(request.threshold, request.preset, chosen),
         output=shard_folder(request.output, *part) if part else request.output,
         remedies={
             architecture: {name: replace(chosen[architecture], **changes) for name, changes in remedies.items()}  # type: ignore[arg-type]
@@ -181,6 +189,24 @@ def _hyperparameters(preset: Preset, request: Request) -> dict[Architecture, Hyp
 def shard_folder(output: Path, index: int, count: int) -> Path:
     """Where a shard of a run writes."""
     return output / "shards" / f"{index}-of-{count}"
+
+
+def _threshold(text: str, preset: PresetName, chosen: Mapping[Architecture, Hyperparameters]) -> ThresholdRule | float:
+    try:
+        rule: ThresholdRule | float = ThresholdRule(text) if text in list(ThresholdRule) else float(text)
+    except ValueError:
+        rule = -1.0
+    if isinstance(rule, float) and not 0 <= rule <= 1:
+        raise ConfigurationError(f"--threshold {text}: expected {', '.join(ThresholdRule)} or a number from 0 to 1")
+    if rule != HALF and PRESETS[preset].remedies:
+        raise ConfigurationError(
+            f"--threshold {text}: is of one model, but --preset {preset} trains one for each distance; leave it out"
+        )
+    if isinstance(rule, ThresholdRule) and not all(values.validation_share for values in chosen.values()):
+        raise ConfigurationError(
+            f"--threshold {text}: is chosen on validation reviews, of which --preset {preset} has none; give a number from 0 to 1"
+        )
+    return rule
 
 
 def _shard(text: str, trials: int) -> tuple[int, int]:

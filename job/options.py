@@ -64,6 +64,10 @@ _TEXTS: dict[str, tuple[str, str | None]] = {
     "vocabulary_size": ("Token ids, the four special ones included.", "by preset"),
     "max_tokens": ("Tokens read of a text: its last ones.", "by preset"),
     "learning_rate": ("The highest of the schedule.", "by preset"),
+    "threshold": (
+        "Label as positive above this probability: a number, or accuracy, f1 or balanced for the one that is best by it on validation data.",
+        None,
+    ),
     "class_weight": ("balanced: errors on the rarer class count the more, so that both classes count the same.", "none"),
 }
 # Of the termination message, of scripts/environment.sh, and what Kubernetes sets in an Indexed Job.

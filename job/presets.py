@@ -44,6 +44,18 @@ class ModelName(StrEnum):
         return self.value if self is ModelName.baseline else Architecture(self.value).title
 
 
+class ThresholdRule(StrEnum):
+    """What the decision threshold makes largest on validation reviews; `balanced` is balanced accuracy."""
+
+    accuracy = "accuracy"
+    f1 = "f1"
+    balanced = "balanced"
+
+
+HALF = 0.5
+"""The decision threshold where none was asked for."""
+
+
 class PresetName(StrEnum):
     """The recipes of the contract."""
 

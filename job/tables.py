@@ -153,6 +153,8 @@ def print_evaluation(found: "Evaluation") -> None:
             f"warning: {found.trained_on:,} of them were in the run's training or validation data, word for word",
             highlight=False,
         )
+    said = ", ".join(f"{name} {model.threshold:.4g}" for name, model in found.models.items())
+    console.print(f"labelled positive above: {said}", highlight=False)
     console.print(_scores({name: model.all for name, model in found.models.items()}, "with 95 % intervals"))
     new = {name: model.not_trained_on for name, model in found.models.items() if model.not_trained_on}
     if new:

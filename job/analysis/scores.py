@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.analysis.intervals import delong, mean_of_shares, wilson
+from job.presets import HALF
 from job.records.base import Interval
 from job.records.metrics import Majority
 from job.records.trials import Calibration, CalibrationBin, Scores
@@ -43,32 +44,60 @@ def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(expit(logits), np.float32)
 
 
-def is_right(labels: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether probabilities say what the labels do: above one half means positive."""
-    return np.asarray((predicted > 0.5) == (labels == 1))
+def is_positive(predicted: NDArray[Any], threshold: float = HALF) -> NDArray[np.bool_]:
+    """Whether probabilities are above the threshold: compared in float32, as the exported models do."""
+    return np.asarray(np.asarray(predicted, np.float32) > np.float32(threshold))
 
 
-def score(labels: NDArray[Any], logits: NDArray[Any]) -> Scores:
+def is_right(labels: NDArray[Any], predicted: NDArray[Any], threshold: float = HALF) -> NDArray[np.bool_]:
+    """Whether probabilities say what the labels do: above the threshold means positive."""
+    return np.asarray(is_positive(predicted, threshold) == (labels == 1))
+
+
+def score(labels: NDArray[Any], logits: NDArray[Any], said: NDArray[np.bool_] | None = None) -> Scores:
     """All scores, by scikit-learn's definitions; precision, recall and F1 are those of the positive class.
 
     What needs both classes (the areas under the two curves, balanced accuracy) is None of one class alone; precision,
     recall and F1 are 0 where they are undefined.
+
+    Args:
+        said: <bool>[reviews], which reviews are labelled positive; by default those of a logit above 0.
     """
     from sklearn import metrics
 
-    loss, accuracy = losses(labels, logits)
-    said, has_both = logits > 0, bool(0 < np.sum(labels) < len(labels))
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(labels, said, average="binary", zero_division=0.0)
+    has_both = bool(0 < np.sum(labels) < len(labels))
     return Scores(
-        accuracy=accuracy,
-        loss=loss,
+        **vars(label_scores(labels, logits > 0 if said is None else said)),
+        loss=losses(labels, logits)[0],
         auc=_share(metrics.roc_auc_score(labels, logits)) if has_both else None,
-        f1=float(f1),
         brier=float(np.mean((probabilities(logits) - labels) ** 2)),
+        average_precision=_share(metrics.average_precision_score(labels, logits)) if has_both else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelScores:
+    """What depends on labels alone, and not on how sure they are; see `Scores`."""
+
+    accuracy: float
+    balanced_accuracy: float | None
+    precision: float
+    recall: float
+    f1: float
+
+
+def label_scores(labels: NDArray[Any], said: NDArray[np.bool_]) -> LabelScores:
+    """Of the reviews that are labelled positive, <bool>[reviews]."""
+    from sklearn import metrics
+
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(labels, said, average="binary", zero_division=0.0)
+    has_both = bool(0 < np.sum(labels) < len(labels))
+    return LabelScores(
+        accuracy=float(np.mean(said == (labels == 1))),
+        balanced_accuracy=float(metrics.balanced_accuracy_score(labels, said)) if has_both else None,
         precision=float(precision),
         recall=float(recall),
-        balanced_accuracy=float(metrics.balanced_accuracy_score(labels, said)) if has_both else None,
-        average_precision=_share(metrics.average_precision_score(labels, logits)) if has_both else None,
+        f1=float(f1),
     )
 
 
@@ -125,8 +154,8 @@ class ScoresWithIntervals:
     """By the score's name; None where there is none."""
 
 
-def with_intervals(labels: NDArray[Any], predicted: NDArray[np.float32]) -> ScoresWithIntervals:
-    """Scores of probabilities, each with its 95 % interval over the choice of reviews; None where there is none.
+def with_intervals(labels: NDArray[Any], predicted: NDArray[np.float32], threshold: float = HALF) -> ScoresWithIntervals:
+    """Scores of probabilities, labelled positive above the threshold, each with its 95 % interval over the choice of reviews; None where there is none.
 
     Accuracy, precision and recall by Wilson (1927); balanced accuracy, the mean of two shares, from their limits (Zou and
     Donner 2008); area under the ROC curve by DeLong, DeLong and Clarke-Pearson (1988); loss and Brier score, being means, by
@@ -137,19 +166,19 @@ def with_intervals(labels: NDArray[Any], predicted: NDArray[np.float32]) -> Scor
     with np.errstate(divide="ignore"):
         # A probability that rounds to 0 or 1 has no logit; so far beyond, the loss of a sure mistake is as large.
         logits = np.clip(logit(predicted.astype(np.float64)), -90.0, 90.0)
-    found = score(labels, logits)
+    said, positive = is_positive(predicted, threshold), labels == 1
+    found = score(labels, logits, said)
     count = len(labels)
-    said, is_positive = logits > 0, labels == 1
-    hits, rejected = int(np.sum(said & is_positive)), int(np.sum(~said & ~is_positive))
+    hits, rejected = int(np.sum(said & positive)), int(np.sum(~said & ~positive))
     intervals: dict[str, Interval | None] = dict.fromkeys(Scores.model_fields)
     for name, right, of in (
         ("accuracy", hits + rejected, count),
         ("precision", hits, int(said.sum())),
-        ("recall", hits, int(is_positive.sum())),
+        ("recall", hits, int(positive.sum())),
     ):
         intervals[name] = wilson(right, of) if of else None
     if found.balanced_accuracy is not None:
-        positives = int(is_positive.sum())
+        positives = int(positive.sum())
         intervals["balanced_accuracy"] = mean_of_shares((hits, positives), (rejected, count - positives))
     by_review = np.logaddexp(0.0, -(2.0 * labels - 1.0) * logits)
     for name, mean, values in (("loss", found.loss, by_review), ("brier", found.brier, (predicted - labels) ** 2)):

@@ -28,6 +28,8 @@ _BLOCK = 4096
 class ModelScores:
     """Of one model."""
 
+    threshold: float
+    """Above which a probability is labelled positive here, as in `predict`."""
     all: ScoresWithIntervals
     not_trained_on: ScoresWithIntervals | None
     """Of the reviews that the run was neither trained on nor validated with; None where that is all of them, or none."""
@@ -76,10 +78,12 @@ def evaluate(folder: Path, source: DataSource) -> Evaluation:
     answers: list[Answers] = []
     for predictor in predict.load_all(run):
         predicted = _predict(predictor, corpus, indices)
-        new = with_intervals(labels[~seen], predicted[~seen]) if seen.any() and not seen.all() else None
-        models[predictor.name] = ModelScores(all=with_intervals(labels, predicted), not_trained_on=new)
+        threshold = predictor.threshold
+        new = with_intervals(labels[~seen], predicted[~seen], threshold) if seen.any() and not seen.all() else None
+        every = with_intervals(labels, predicted, threshold)
+        models[predictor.name] = ModelScores(threshold=threshold, all=every, not_trained_on=new)
         if predictor.name is not ModelName.baseline:
-            answers.append(Answers(f"the {predictor.name.title}", is_right(labels, predicted)[None]))
+            answers.append(Answers(f"the {predictor.name.title}", is_right(labels, predicted, threshold)[None]))
     compared, said = None, None
     if len(answers) == 2 and len(labels) > 1:
         other, one = answers

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import IO, Literal
 
 from job.analysis.comparison import SIGNIFICANT
+from job.analysis.scores import is_positive
 from job.config import DeviceChoice
 from job.errors import InputOutputError, MissingInputError
 from job.machine import device
@@ -38,6 +39,8 @@ class Answer:
     probability: float
     """Of being positive."""
     label: Literal["negative", "positive"]
+    threshold: float
+    """Above it a probability is labelled positive."""
     known_words: int
     """How many of the words that were read the model knows; where it is none, the probability says nothing."""
 
@@ -94,7 +97,7 @@ def _there(run: VerifiedRun) -> list[ModelName]:
 def _load(run: VerifiedRun, name: ModelName) -> Predictor:
     path = run.folder / name / model_file(name)
     if name is ModelName.baseline:
-        return LinearPredictor(LinearWeights.of_safetensors(path.read_bytes()), run.words())
+        return LinearPredictor(LinearWeights.of_safetensors(path.read_bytes()), run.words(), run.metrics.threshold(name))
     architecture = Architecture(name)
     values = run.record.identity.hyperparameters[architecture]
     # A model is small and a text short: a GPU would cost more to start than it saves.
@@ -103,7 +106,7 @@ def _load(run: VerifiedRun, name: ModelName) -> Predictor:
     from job.network import build
     from job.network.forward import Forward
 
-    return NetworkPredictor(architecture, Forward(build.load(path), values, chosen), run.words())
+    return NetworkPredictor(architecture, Forward(build.load(path), values, chosen), run.words(), run.metrics.threshold(name))
 
 
 def _validation_loss(trained: ArchitectureRecord) -> float:
@@ -120,10 +123,11 @@ def predict(predictor: Predictor, texts: Iterable[list[str]]) -> Iterator[list[A
     for piece in texts:
         tokens = predictor.encode(piece)
         known = list(map(known_words, tokens))
-        probabilities = predictor.of_tokens(tokens).tolist()
+        probabilities = predictor.of_tokens(tokens)
+        above = is_positive(probabilities, predictor.threshold).tolist()
         yield [
-            Answer(place, predictor.name, probability, "positive" if probability > 0.5 else "negative", count)
-            for place, (probability, count) in enumerate(zip(probabilities, known, strict=True), index)
+            Answer(place, predictor.name, probability, "positive" if said else "negative", predictor.threshold, count)
+            for place, (probability, said, count) in enumerate(zip(probabilities.tolist(), above, known, strict=True), index)
         ]
         index += len(piece)
         unknown += known.count(0)

@@ -24,10 +24,11 @@ from job.output.finished import FinishedRun, VerifiedRun
 from job.output.folder import DEPENDENCY, EVENTS, WORD_INDEX, Content, Output, to_npy
 from job.output.predictions import TestReviews
 from job.output.results import BaselineResult, Trials
-from job.presets import Architecture, ClassWeight, ModelName, PresetName
+from job.presets import HALF, Architecture, ClassWeight, ModelName, PresetName
 from job.records.base import to_json
 from job.records.metrics import DataRecord, DeviceRecord, Metrics
 from job.records.run import Look, RunRecord
+from job.records.trials import BaselineRecord, TrialRecord
 from job.report import examples, page
 from job.training.distances import NetworksOverDistances
 from job.training.trainer import Recipe, SingleNetworks, Trainer
@@ -221,28 +222,29 @@ class _Job:
             if best is not None and best.weights is not None:
                 from job.network import export
 
-                network = self._predictor(name, best.record.seed, best.weights)
+                network = self._predictor(name, best.record, best.weights)
                 predictors.append(network)
                 files[f"{name}/{finished.model_file(name)}"] = network.forward.network.save
-                files[f"{name}/{finished.SAVED_MODEL}"] = partial(export.save, network.forward, words)
+                files[f"{name}/{finished.SAVED_MODEL}"] = partial(export.save, network.forward, words, network.threshold)
         if baseline.weights is not None:
             from job.network import export
 
             linear = ModelName.baseline
-            predictors.append(LinearPredictor(baseline.weights, words))
+            threshold = _threshold(baseline.record)
+            predictors.append(LinearPredictor(baseline.weights, words, threshold))
             files[f"{linear}/{finished.model_file(linear)}"] = baseline.weights.to_safetensors()
-            files[f"{linear}/{finished.SAVED_MODEL}"] = partial(export.save_linear, baseline.weights, words)
+            files[f"{linear}/{finished.SAVED_MODEL}"] = partial(export.save_linear, baseline.weights, words, threshold)
         return predictors, files
 
-    def _predictor(self, name: Architecture, seed: int, weights: list[np.ndarray]) -> NetworkPredictor:
+    def _predictor(self, name: Architecture, record: TrialRecord, weights: list[np.ndarray]) -> NetworkPredictor:
         from job.network.build import build_for, set_weights
         from job.network.forward import Forward
 
         values = self._configuration.hyperparameters[name]
-        network = build_for(name, values, seed, split(self._corpus, values).train)
+        network = build_for(name, values, record.seed, split(self._corpus, values).train)
         set_weights(network, weights)
         forward = Forward(network, values, kernel.choose(self._record.device, name, values))
-        return NetworkPredictor(name, forward, self._corpus.words)
+        return NetworkPredictor(name, forward, self._corpus.words, _threshold(record))
 
     def _files(self, run: FinishedRun) -> dict[str, Content]:
         hashes = np.sort(np.concatenate([part.hashes for part in self._parts[:2]]))
@@ -271,8 +273,13 @@ class _Job:
         asked = validation if len(validation) else train
         texts = [*(asked.text(place) for place in range(min(_VERIFIED, len(asked)))), *_ODD_TEXTS]
         folders = [self._output.folder / each.name / finished.SAVED_MODEL for each in predictors]
-        difference = export.verify(folders, texts, [each.probabilities(texts) for each in predictors])
+        expected = [each.probabilities(texts) for each in predictors]
+        difference = export.verify(folders, texts, expected, [each.threshold for each in predictors])
         log.info(f"exported models loaded in a fresh process: {difference:.1e} from the trained ones at most")
+
+
+def _threshold(record: TrialRecord | BaselineRecord) -> float:
+    return record.threshold.value if record.threshold else HALF
 
 
 def _is_still(before: VerifiedRun | None, output: Output) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import job
 from job.errors import MissingInputError
-from job.presets import OPTIONS, PRESETS, Architecture, option
+from job.presets import HALF, OPTIONS, PRESETS, Architecture, option
 from job.records.base import Kernel
 from job.records.metrics import DeviceRecord
 from job.records.run import Plan
@@ -93,6 +93,8 @@ def command(plan: Plan) -> str:
         words.append(f"--seeds {plan.seeds}")
     if len(plan.hyperparameters) < len(Architecture):
         words += [f"--architecture {name}" for name in plan.hyperparameters]
+    if plan.threshold != HALF:
+        words.append(f"--threshold {plan.threshold}")
     for name in OPTIONS:
         used = {architecture: getattr(values, name) for architecture, values in plan.hyperparameters.items()}
         changed = {value for architecture, value in used.items() if value != getattr(preset.networks[architecture], name)}

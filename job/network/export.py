@@ -12,12 +12,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from job.analysis.scores import is_positive
 from job.data.tokens import APOSTROPHES, FIRST_WORD_ID, SEPARATORS
 from job.errors import JobError
 from job.network.build import as_input
 from job.network.forward import Forward
 from job.output.results import LinearWeights
-from job.presets import PAD, START, UNKNOWN, Hyperparameters
+from job.presets import HALF, PAD, START, UNKNOWN, Hyperparameters
 
 _TOLERANCE = 1e-5
 _SECONDS = 600
@@ -31,7 +32,8 @@ asked = json.load(sys.stdin)
 answers = []
 for folder in asked["folders"]:
     serve = tf.saved_model.load(folder).signatures["serving_default"]
-    answers.append([float(serve(text=tf.constant([text]))["probability"][0]) for text in asked["texts"]])
+    found = [serve(text=tf.constant([text])) for text in asked["texts"]]
+    answers.append([[float(each["probability"][0]), each["label"].numpy()[0].decode()] for each in found])
 print(json.dumps(answers))
 """
 
@@ -70,18 +72,19 @@ class TextModel(tf.Module):
 
     Args:
         words: The vocabulary by rank.
+        threshold: Above it a probability is labelled positive.
     """
 
-    def __init__(self, network: keras.Model, values: Hyperparameters, words: list[str]) -> None:
+    def __init__(self, network: keras.Model, values: Hyperparameters, words: list[str], threshold: float = HALF) -> None:
         super().__init__()
-        self._network, self._values = network, values
+        self._network, self._values, self._threshold = network, values, threshold
         self._tokenizer = _Tokenizer(words, values.vocabulary_size)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def serve(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """From <string>[batch], UTF-8, to `probability` <float32>[batch] of being positive."""
+        """From <string>[batch], UTF-8, to `probability` <float32>[batch] of being positive, and `label` <string>[batch]."""
         inputs = as_input(self._values, self.encode(text))
-        return {"probability": self._network(inputs, training=False)[:, 0]}
+        return _labelled(self._network(inputs, training=False)[:, 0], self._threshold)
 
     def encode(self, text: tf.Tensor) -> tf.Tensor:
         """Token ids <int32>[batch, length] of <string>[batch], padded at the end."""
@@ -99,10 +102,12 @@ class LinearTextModel(tf.Module):
 
     Args:
         words: The vocabulary by rank.
+        threshold: As in `TextModel`.
     """
 
-    def __init__(self, weights: LinearWeights, words: list[str]) -> None:
+    def __init__(self, weights: LinearWeights, words: list[str], threshold: float = HALF) -> None:
         super().__init__()
+        self._threshold = threshold
         self._size = int(weights.vocabulary_size[0])
         self._tokenizer = _Tokenizer(words, self._size)
         # An id or a pair that has no weight finds the zero behind the last one.
@@ -113,7 +118,7 @@ class LinearTextModel(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def serve(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """From <string>[batch], UTF-8, to `probability` <float32>[batch] of being positive."""
+        """From <string>[batch], UTF-8, to `probability` <float32>[batch] of being positive, and `label` <string>[batch]."""
         tokens = self._tokenizer.ids(text)
         ids, owners = tf.cast(tokens.flat_values, tf.int64), tokens.value_rowids()
         is_word = ids >= FIRST_WORD_ID
@@ -131,7 +136,12 @@ class LinearTextModel(tf.Module):
         of_pairs = _presence_sums(
             tf.where(known, places, last), tf.boolean_mask(owners[1:], together), self._pair_weights, tokens.nrows()
         )
-        return {"probability": tf.sigmoid(of_words + of_pairs + self._bias)}
+        return _labelled(tf.sigmoid(of_words + of_pairs + self._bias), self._threshold)
+
+
+def _labelled(probability: tf.Tensor, threshold: float) -> dict[str, tf.Tensor]:
+    """The outputs of a model, for probabilities <float32>[batch]."""
+    return {"probability": probability, "label": tf.where(probability > np.float32(threshold), "positive", "negative")}
 
 
 def _presence_sums(features: tf.Tensor, owners: tf.Tensor, weights: tf.Variable, reviews: tf.Tensor) -> tf.Tensor:
@@ -141,29 +151,30 @@ def _presence_sums(features: tf.Tensor, owners: tf.Tensor, weights: tf.Variable,
     return tf.math.unsorted_segment_sum(tf.gather(weights, cells % count), cells // count, reviews)
 
 
-def save(forward: Forward, words: list[str], folder: Path) -> None:
+def save(forward: Forward, words: list[str], threshold: float, folder: Path) -> None:
     """Writes a SavedModel, with `serving_default` as its signature, to a folder.
 
     Args:
         words: The vocabulary by rank.
     """
-    _save(TextModel(forward.network, forward.values, words), folder)
+    _save(TextModel(forward.network, forward.values, words, threshold), folder)
 
 
-def save_linear(weights: LinearWeights, words: list[str], folder: Path) -> None:
+def save_linear(weights: LinearWeights, words: list[str], threshold: float, folder: Path) -> None:
     """The same of the baseline."""
-    _save(LinearTextModel(weights, words), folder)
+    _save(LinearTextModel(weights, words, threshold), folder)
 
 
 def _save(model: TextModel | LinearTextModel, folder: Path) -> None:
     tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
 
 
-def verify(folders: list[Path], texts: list[str], expected: list[NDArray[np.float32]]) -> float:
+def verify(folders: list[Path], texts: list[str], expected: list[NDArray[np.float32]], thresholds: list[float]) -> float:
     """Loads SavedModels in a fresh process without a GPU; the largest difference from the trained networks' probabilities.
 
     Args:
         expected: For each folder the probabilities <float32>[texts] that the trained network gave.
+        thresholds: For each folder, above which probability a text is labelled positive.
 
     Raises:
         JobError: A model cannot be loaded there or computes something else, which is a defect.
@@ -186,11 +197,15 @@ def verify(folders: list[Path], texts: list[str], expected: list[NDArray[np.floa
         last = " ".join((done.stderr.strip().splitlines() or ["no message"])[-1].split())[:300]
         raise JobError(f"{folders[0]}: the exported model cannot be loaded in a fresh process ({last})") from None
     worst = 0.0
-    for folder, got, wanted in zip(folders, answers, expected, strict=True):
-        difference = float(np.max(np.abs(np.asarray(got) - wanted)))
+    for folder, answered, wanted, threshold in zip(folders, answers, expected, thresholds, strict=True):
+        got = np.array([probability for probability, _ in answered])
+        difference = float(np.max(np.abs(got - wanted)))
         if not difference <= _TOLERANCE:
             raise JobError(
                 f"{folder}: the exported model differs from the trained one by {difference:.2g}; at most {_TOLERANCE} is rounding"
             )
+        said = np.array([label == "positive" for _, label in answered])
+        if not np.array_equal(said, is_positive(got, threshold)):
+            raise JobError(f"{folder}: the exported model does not label by its threshold of {threshold:g}")
         worst = max(worst, difference)
     return worst

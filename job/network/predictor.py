@@ -10,7 +10,7 @@ from job.analysis import scores
 from job.data import batches, ngrams
 from job.data.tokens import FIRST_WORD_ID, Vocabulary, clip
 from job.output.results import LinearWeights
-from job.presets import Architecture, ModelName
+from job.presets import HALF, Architecture, ModelName
 
 if TYPE_CHECKING:
     from job.network.forward import Forward
@@ -23,10 +23,18 @@ class Predictor(ABC):
         words: The vocabulary by rank.
         vocabulary_size: Token ids from here on the model reads as the unknown token.
         max_tokens: Only this many tokens at a text's end are read; all of them by default.
+        threshold: Above it a probability is labelled positive.
     """
 
-    def __init__(self, name: ModelName, words: list[str], vocabulary_size: int, max_tokens: int | None = None) -> None:
-        self.name = name
+    def __init__(
+        self,
+        name: ModelName,
+        words: list[str],
+        vocabulary_size: int,
+        max_tokens: int | None = None,
+        threshold: float = HALF,
+    ) -> None:
+        self.name, self.threshold = name, threshold
         self._size, self._max_tokens = vocabulary_size, max_tokens
         self._vocabulary = Vocabulary(words[: max(0, vocabulary_size - FIRST_WORD_ID)])
 
@@ -60,9 +68,9 @@ def known_words(review: NDArray[np.int32]) -> int:
 class NetworkPredictor(Predictor):
     """A recurrent network."""
 
-    def __init__(self, architecture: Architecture, forward: "Forward", words: list[str]) -> None:
+    def __init__(self, architecture: Architecture, forward: "Forward", words: list[str], threshold: float = HALF) -> None:
         values = forward.values
-        super().__init__(ModelName(architecture), words, values.vocabulary_size, values.max_tokens)
+        super().__init__(ModelName(architecture), words, values.vocabulary_size, values.max_tokens, threshold)
         self.forward = forward
 
     def _logits(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
@@ -77,8 +85,8 @@ class NetworkPredictor(Predictor):
 class LinearPredictor(Predictor):
     """The baseline. It reads whole texts, and needs no TensorFlow."""
 
-    def __init__(self, weights: LinearWeights, words: list[str]) -> None:
-        super().__init__(ModelName.baseline, words, int(weights.vocabulary_size[0]))
+    def __init__(self, weights: LinearWeights, words: list[str], threshold: float = HALF) -> None:
+        super().__init__(ModelName.baseline, words, int(weights.vocabulary_size[0]), threshold=threshold)
         self.weights = weights
         of_words = np.zeros(self._size)
         of_words[: len(weights.words)] = weights.words

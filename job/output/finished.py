@@ -265,7 +265,7 @@ def difference(there: Identity | None, here: Identity) -> str:
     """The first setting in which two identities differ, in words."""
     if there is None:
         return "it holds none that this version knows"
-    for name in ("preset", "distances", "data"):
+    for name in ("preset", "distances", "data", "threshold"):
         old, new = getattr(there, name), getattr(here, name)
         if old != new:
             return f"its {name} is {str(old)[:40]}, here {str(new)[:40]}"

@@ -49,6 +49,7 @@ def _architecture(trials: Trials, name: Architecture) -> ArchitectureRecord:
     accuracies = [record.test.accuracy for record in records if record.test]
     return ArchitectureRecord(
         best_seed=best.record.seed if best else None,
+        threshold=best.record.threshold if best else None,
         runs=records,
         summary=Summaries(test_accuracy=summarize_shares(accuracies)),
     )

@@ -7,13 +7,13 @@ from pydantic import Field
 from pydantic.json_schema import GenerateJsonSchema
 
 import job
-from job.presets import Architecture, PresetName
+from job.presets import HALF, Architecture, ModelName, PresetName
 from job.records.base import Count, Record, Share, to_json
 from job.records.comparison import BaselineEntry, NetworkComparison
 from job.records.data import Reading
 from job.records.memory import Memory
 from job.records.reproduction import Reproduction
-from job.records.trials import ArchitectureRecord
+from job.records.trials import ArchitectureRecord, Threshold
 
 SCHEMA_VERSION: Literal[1] = 1
 SCHEMA = Path(job.__file__).with_name("metrics.schema.json")
@@ -86,6 +86,19 @@ class Metrics(Record):
     def verdict(self) -> str:
         """The run's verdict: the one on memory, on the two networks, or on the one against the baseline."""
         return (self.dependency or self.comparison or self.baseline).verdict
+
+    def threshold(self, name: ModelName) -> float:
+        """Above which a model's probability is labelled positive."""
+        found = self._threshold(name)
+        return found.value if found else HALF
+
+    def threshold_rule(self, name: ModelName) -> str:
+        """By what it was chosen, or `given`."""
+        found = self._threshold(name)
+        return found.rule if found else "given"
+
+    def _threshold(self, name: ModelName) -> Threshold | None:
+        return (self.baseline if name is ModelName.baseline else self.architectures[Architecture(name)]).threshold
 
 
 class _Schema(GenerateJsonSchema):

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import AliasChoices, ConfigDict, Field
 
-from job.presets import Architecture, Hyperparameters, PresetName
+from job.presets import HALF, Architecture, Hyperparameters, PresetName, ThresholdRule
 from job.records.base import Count, Record
 from job.records.metrics import DeviceRecord
 
@@ -21,6 +21,8 @@ class Identity(Record):
     hyperparameters: dict[Architecture, Hyperparameters]
     distances: list[int] = Field(default_factory=list)
     """Of the preset dependency, as are the remedies."""
+    threshold: ThresholdRule | float = HALF
+    """Of the decision: what the scores at it depend on, though no weight does."""
     remedies: dict[Architecture, dict[str, Hyperparameters]] = Field(default_factory=dict)
 
 
@@ -52,6 +54,7 @@ class Plan(Record):
     distances: list[int] | None
     device: str
     require_fast_kernel: bool
+    threshold: ThresholdRule | float = HALF
     output: str
     cache: str
     hyperparameters: dict[Architecture, Hyperparameters]

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import AliasChoices, Field
 
+from job.presets import ThresholdRule
 from job.records.base import Count, Interval, Kernel, NotNegative, Record, Share
 
 
@@ -25,6 +26,18 @@ class Scores(Record):
     """the mean of both classes' recall; null of one class"""
     average_precision: Share | None = None
     """area under the precision-recall curve, as a sum of steps; null of one class"""
+
+
+class Threshold(Record):
+    """The decision threshold: above it a probability is labelled positive."""
+
+    rule: ThresholdRule | Literal["given"]
+    """by what it was chosen on validation reviews, or that a number was given"""
+    value: Share
+    validation: Scores | None
+    """at it; null without validation reviews"""
+    test: Scores
+    """at it"""
 
 
 class CalibrationBin(Record):
@@ -91,6 +104,8 @@ class TrialRecord(Record):
     test: Scores | None
     calibration: Calibration | None
     """on the test reviews"""
+    threshold: Threshold | None = None
+    """missing where the training diverged, in the preset dependency and in runs of before, which decide at one half"""
     last_epoch: LossAndAccuracy | None
     """means over the last epoch's training steps, as Keras's progress bar shows them"""
     train_reviews: Count
@@ -129,6 +144,8 @@ class ArchitectureRecord(Record):
     """All trials of one network."""
 
     best_seed: Count | None
+    threshold: Threshold | None = None
+    """the best seed's"""
     runs: list[TrialRecord] = Field(min_length=1)
     summary: "Summaries"
 
@@ -154,6 +171,8 @@ class BaselineRecord(Record):
     features: Count
     train_reviews: Count
     test: Scores
+    threshold: Threshold | None = None
+    """as that of the networks"""
     seconds: NotNegative
     trainings: list[BaselineDistance] = Field(default_factory=list)
     """preset dependency: each distance's; the scores are means over them"""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from job.analysis.comparison import Answers, compare, verdict
 from job.analysis.memory import describe_limit
-from job.analysis.scores import is_right
+from job.analysis.scores import LabelScores, is_positive, is_right, label_scores
 from job.data.findings import describe
 from job.machine import provenance
 from job.output.finished import FinishedRun
@@ -16,6 +16,7 @@ from job.presets import Architecture, Hyperparameters, ModelName
 from job.records.memory import Memory
 from job.records.trials import ArchitectureRecord, Summary, TrialRecord
 
+_THRESHOLDS = [tenth / 10 for tenth in range(1, 10)]
 _TITLES = {name: name.title for name in Architecture}
 
 
@@ -61,7 +62,8 @@ def render(run: FinishedRun) -> bytes:
         limits=_limits(metrics.dependency) if metrics.dependency else [],
         rows=_rows(run),
         figures=_figures(run, best),
-        confusions={name: _confusion(run.labels, probabilities) for name, probabilities in best.items()},
+        confusions=[_confusion(run, name, probabilities) for name, probabilities in best.items()],
+        thresholds=[] if metrics.dependency else _thresholds(run, best),
         examples=_examples(run),
         command=provenance.command(run.record.configuration),
         hyperparameters=_hyperparameters(run.record.identity.hyperparameters),
@@ -166,7 +168,12 @@ def _figures(run: FinishedRun, best: dict[Architecture, NDArray[np.float32]]) ->
     if best and 0 < run.labels.sum() < len(run.labels):
         aucs = "; ".join(f"{name.title} {trial.test.auc:.4f}" for name, trial in of_best.items() if trial.test)
         curves = {str(name): probabilities for name, probabilities in best.items()}
-        add("roc", "ROC curve", f"Of the best seed by validation loss; area under it: {aucs}.", plots.roc(run.labels, curves | {ModelName.baseline: run.baseline.probabilities}))  # fmt: skip
+        curves[ModelName.baseline] = run.baseline.probabilities
+        add("roc", "ROC curve", f"Of the best seed by validation loss; area under it: {aucs}.", plots.roc(run.labels, curves))  # fmt: skip
+        tests = {name.title: trial.test for name, trial in of_best.items()} | {"baseline": metrics.baseline.test}
+        known = [(name, test.average_precision) for name, test in tests.items() if test and test.average_precision is not None]
+        precisions = "; ".join(f"{name} {value:.4f}" for name, value in known) or "not in a run of before"
+        add("precision-recall", "Precision and recall", f"Of the best seed by validation loss, for positive reviews; average precision: {precisions}.", plots.precision_recall(run.labels, curves))  # fmt: skip
     if best:
         calibrations = {name: trial.calibration for name, trial in of_best.items() if trial.calibration}
         said = "; ".join(f"{name.title} {each.expected_calibration_error:.3f}" for name, each in calibrations.items())
@@ -202,10 +209,46 @@ def _best_run(entry: ArchitectureRecord) -> TrialRecord:
     return next(run for run in entry.runs if run.seed == entry.best_seed)
 
 
-def _confusion(labels: NDArray[np.int8], probabilities: NDArray[np.float32]) -> list[list[int]]:
+@dataclass(frozen=True, kw_only=True)
+class _Confusion:
+    name: str
+    title: str
+    threshold: float
+    counts: list[list[int]]
     """Rows: truly negative, truly positive; columns: said negative, said positive."""
-    right = is_right(labels, probabilities)
-    return [[int(np.sum((labels == true) & (right == (true == said)))) for said in (0, 1)] for true in (0, 1)]
+
+
+def _confusion(run: FinishedRun, name: Architecture, probabilities: NDArray[np.float32]) -> _Confusion:
+    threshold = run.metrics.threshold(ModelName(name))
+    said, positive = is_positive(probabilities, threshold), run.labels == 1
+    counts = [[int(np.sum((positive == true) & (said == each))) for each in (False, True)] for true in (False, True)]
+    return _Confusion(name=name, title=name.title, threshold=threshold, counts=counts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ThresholdTable:
+    """A model's test scores at several thresholds."""
+
+    name: str
+    title: str
+    chosen: float
+    rule: str
+    """By what: in words, or `given`."""
+    rows: list[tuple[float, LabelScores]]
+    """The thresholds, the chosen one among them, and the scores at each."""
+
+
+def _thresholds(run: FinishedRun, best: dict[Architecture, NDArray[np.float32]]) -> list[_ThresholdTable]:
+    models = {ModelName(name): probabilities for name, probabilities in best.items()}
+    models[ModelName.baseline] = run.baseline.probabilities
+    made = []
+    for name, probabilities in models.items():
+        chosen, rule = run.metrics.threshold(name), run.metrics.threshold_rule(name)
+        values = sorted({*_THRESHOLDS, chosen})
+        rows = [(value, label_scores(run.labels, is_positive(probabilities, value))) for value in values]
+        rule = "balanced accuracy" if rule == "balanced" else rule
+        made.append(_ThresholdTable(name=name, title=name.title, chosen=chosen, rule=rule, rows=rows))
+    return made
 
 
 @dataclass(frozen=True, kw_only=True)

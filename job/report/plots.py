@@ -166,17 +166,37 @@ def roc(labels: NDArray[np.int8], predicted: dict[str, NDArray[np.float32]]) -> 
     def paint(axes: Axes) -> None:
         for name, probabilities in predicted.items():
             false, true, _ = roc_curve(labels, probabilities)
-            # More points than can be seen make a page of megabytes.
-            shown = np.unique(np.linspace(0, len(false) - 1, 300).astype(int))
-            style = "--" if name == "baseline" else "-"
-            title = Architecture(name).title if name in list(Architecture) else name
-            axes.plot(false[shown], true[shown], style, color=COLOURS[name], label=title)
+            _curve(axes, name, false, true)
         axes.plot([0, 1], [0, 1], ":", color=_GRID)
         axes.set(xlabel="false positive rate", ylabel="true positive rate")
         _end_at_shares(axes, both=True)
         axes.legend(loc="lower right")
 
     return paint
+
+
+def precision_recall(labels: NDArray[np.int8], predicted: dict[str, NDArray[np.float32]]) -> Paint:
+    """The precision-recall curves of these probabilities; guessing is as precise as the positive share."""
+    from sklearn.metrics import precision_recall_curve
+
+    def paint(axes: Axes) -> None:
+        for name, probabilities in predicted.items():
+            precision, recall, _ = precision_recall_curve(labels, probabilities)
+            _curve(axes, name, recall, precision, drawstyle="steps-post")
+        share = float(np.mean(labels))
+        axes.axhline(share, color=_INK, linestyle=":", linewidth=1.0, label=f"guessing ({share:.2f})")
+        axes.set(xlabel="recall", ylabel="precision", xlim=(0.0, 1.0))
+        _end_at_shares(axes, both=True)
+        axes.legend(loc="best")
+
+    return paint
+
+
+def _curve(axes: Axes, name: str, x: NDArray[np.float64], y: NDArray[np.float64], **style: Any) -> None:
+    """A classifier's curve, of no more points than can be seen: all of them make a page of megabytes."""
+    shown = np.unique(np.linspace(0, len(x) - 1, 300).astype(int))
+    title = Architecture(name).title if name in list(Architecture) else name
+    axes.plot(x[shown], y[shown], "--" if name == "baseline" else "-", color=COLOURS[name], label=title, **style)
 
 
 def reliability(calibrations: dict[Architecture, Calibration]) -> Paint:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from job.analysis import scores
+from job.analysis import scores, thresholds
 from job.data import ngrams
 from job.data.reviews import Reviews
 from job.output.results import BaselineResult, LinearWeights
-from job.presets import ClassWeight
+from job.presets import ClassWeight, ThresholdRule
 from job.records.trials import BaselineRecord
 
 NAME = "logistic regression on uni- and bigrams, weighted by naive Bayes log-count ratios"
@@ -33,6 +33,7 @@ def train(
     look: Callable[[str], None],
     counted: Reviews | None = None,
     class_weight: ClassWeight = ClassWeight.none,
+    decision: tuple[Reviews, ThresholdRule | float] | None = None,
 ) -> BaselineResult:
     """Trains it on training reviews and scores it on test reviews, those of the networks.
 
@@ -40,6 +41,7 @@ def train(
         look: Is told what for, before the test reviews are used.
         counted: The reviews whose frequent bigrams are features; by default the training reviews.
         class_weight: As that of the networks.
+        decision: The validation reviews, which may be none, and how the threshold is chosen on them; None to leave that open.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -61,9 +63,14 @@ def train(
         class_weight=None if class_weight is ClassWeight.none else class_weight.value,
     )
     model.fit(features(trained), trained.labels == 1)
+
+    def judge(reviews: Reviews) -> NDArray[np.float32]:
+        blocks = [reviews.take(slice(first, first + _BLOCK)) for first in range(0, len(reviews), _BLOCK)]
+        found = [model.decision_function(features(block)).astype(np.float32) for block in blocks]
+        return np.concatenate([np.empty(0, np.float32), *found])
+
     look("scores of the baseline")
-    blocks = [test.take(slice(first, first + _BLOCK)) for first in range(0, len(test), _BLOCK)]
-    logits = np.concatenate([model.decision_function(features(block)) for block in blocks]).astype(np.float32)
+    logits = judge(test)
     record = BaselineRecord(
         name=NAME,
         features=len(ratios),
@@ -71,6 +78,10 @@ def train(
         test=scores.score(test.labels, logits),
         seconds=time.perf_counter() - started,
     )
+    if decision is not None:
+        validation, rule = _whole(decision[0]), decision[1]
+        judged = validation.labels, judge(validation)
+        record = record.but(threshold=thresholds.decide(rule, judged, (test.labels, logits)))
     return BaselineResult(record, scores.probabilities(logits), _weights(model, ratios, pairs))
 
 

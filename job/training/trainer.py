@@ -69,7 +69,8 @@ class SingleNetworks:
     def train(self, architecture: Architecture, seed: int, keep: Keep) -> TrialResult:
         """See `Recipe`."""
         values = self._configuration.hyperparameters[architecture]
-        task = Task(architecture=architecture, seed=seed, values=values, name=str(architecture))
+        threshold = self._configuration.threshold
+        task = Task(architecture=architecture, seed=seed, values=values, name=str(architecture), threshold=threshold)
         return self._trainer.train(task, self._corpus, keep)
 
     def train_baseline(self) -> BaselineResult:
@@ -79,4 +80,11 @@ class SingleNetworks:
         # A hundred reviews hold hardly a pair twice; the pairs of all training reviews do.
         every = parts.train.corpus.part("train") if values.first_reviews else None
         counted = None if every is None else replace(parts.train, indices=every)
-        return baseline.train(parts.train, parts.test, self._trainer.look, counted, values.class_weight)
+        return baseline.train(
+            parts.train,
+            parts.test,
+            self._trainer.look,
+            counted,
+            values.class_weight,
+            (parts.validation, self._configuration.threshold),
+        )

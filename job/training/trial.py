@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from job.analysis import scores
+from job.analysis import scores, thresholds
 from job.data import batches
 from job.data.reviews import Parts, Reviews
 from job.machine import provenance, signals
 from job.network import kernel
 from job.output.checkpoints import Checkpoints, Snapshot
 from job.output.results import TrialResult
-from job.presets import Architecture, ClassWeight, Hyperparameters
+from job.presets import Architecture, ClassWeight, Hyperparameters, ThresholdRule
 from job.records.history import Epoch, HistoryRow
 from job.records.metrics import DeviceRecord
 from job.records.trials import GradientNorm, LossAndAccuracy, Scores, TrialRecord
@@ -64,6 +64,8 @@ class Task:
     values: Hyperparameters
     name: str
     """For people."""
+    threshold: ThresholdRule | float | None = None
+    """How to decide; None to leave that open."""
     traces_gradients: bool = False
     """Whether `gradient_norms` is measured at the end."""
 
@@ -234,6 +236,7 @@ class Runner:
         trial, position = self._trial, self._trial.loop.position
         parts = {"train": trial.parts.train, "validation": trial.parts.validation, "test": trial.parts.test}
         found: dict[str, Scores] = {}
+        judged: dict[str, thresholds.Judged] = {}
         weighted: float | None = None
         probabilities, diverged = np.empty(0, np.float32), position.diverged
         for name, reviews in parts.items() if not diverged else ():
@@ -243,6 +246,7 @@ class Runner:
             if not np.isfinite(logits).all():
                 diverged = f"a prediction for the {name} reviews was not a number after the last epoch, seed {trial.task.seed}"
                 break
+            judged[name] = reviews.labels, logits
             if len(reviews):
                 found[name] = scores.score(reviews.labels, logits)
                 if name == "validation" and trial.class_weights != scores.EQUAL:
@@ -256,6 +260,8 @@ class Runner:
         record = self._record(diverged, found, probabilities)
         if weighted is not None and not diverged:
             record = record.but(weighted_validation_loss=weighted)
+        if trial.task.threshold is not None and not diverged:
+            record = record.but(threshold=thresholds.decide(trial.task.threshold, judged["validation"], judged["test"]))
         if diverged:
             return TrialResult(record, history, probabilities, None)
         norms = trial.gradient_norms() if trial.task.traces_gradients else None

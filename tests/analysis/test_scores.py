@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -93,6 +93,7 @@ def test_the_interval_of_an_accuracy_over_seeds_stays_within_0_and_1(values: lis
     assert intervals.summarize_shares(values[:1]) == Summary(mean=values[0], sd=None, ci95=None)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
 def test_an_interval_of_shares_lies_in_0_to_1_holds_the_mean_and_narrows_with_more_of_the_same_seeds(
     values: list[float],

@@ -52,6 +52,55 @@ def test_a_rare_class_is_warned_of_and_weighted_on_request(tmp_path: Path, caplo
         train_here(tmp_path / "plain", tmp_path / "cache", options=data, class_weight=ClassWeight.balanced)
 
 
+def test_a_threshold_is_chosen_kept_and_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tf = pytest.importorskip("tensorflow")
+    from job.commands import evaluate, predict
+    from job.output.finished import VerifiedRun
+    from job.presets import ModelName
+    from job.source import DataRequest, resolve_source
+
+    data = str(write(tmp_path, 40))
+    output, cache = tmp_path / "output", tmp_path / "cache"
+    options = {"data": data, "threshold": "balanced"}
+    made = train_here(output, cache, options=options, epochs=3, batch_size=32)
+    half = train_here(tmp_path / "half", cache, options={"data": data}, epochs=3, batch_size=32)
+    entry, plain = made["architectures"]["rnn"], half["architectures"]["rnn"]
+    assert plain["threshold"]["rule"] == "given"
+    assert (plain["threshold"]["value"], plain["threshold"]["test"]["accuracy"]) == (0.5, plain["runs"][0]["test"]["accuracy"])
+    for found, before in ((entry, plain), (made["baseline"], half["baseline"])):
+        assert found["threshold"]["rule"] == "balanced"
+        better, worse = found["threshold"]["validation"], before["threshold"]["validation"]
+        assert better["balanced_accuracy"] >= worse["balanced_accuracy"]
+    assert entry["threshold"]["value"] > 0.5
+    # The scores at one half, and the comparison, are those of any other run.
+    assert entry["runs"][0]["test"] == plain["runs"][0]["test"]
+    assert made["baseline"]["verdict"] == half["baseline"]["verdict"]
+    assert (output / "predictions.csv").read_bytes() == (tmp_path / "half" / "predictions.csv").read_bytes()
+
+    texts = ["text 7 was bad", "text 300 was good"]
+    for name, value in (
+        (ModelName.rnn, entry["threshold"]["value"]),
+        (ModelName.baseline, made["baseline"]["threshold"]["value"]),
+    ):
+        (answers,) = predict.predict(predict.load(VerifiedRun.verify(output), name), [texts])
+        assert [answer.label for answer in answers] == ["negative", "positive"]
+        assert {answer.threshold for answer in answers} == {value}
+        served = tf.saved_model.load(str(output / name / "saved_model")).signatures["serving_default"](text=tf.constant(texts))
+        assert served["label"].numpy().tolist() == [b"negative", b"positive"]
+        assert served["probability"].numpy().tolist() == pytest.approx([answer.probability for answer in answers], abs=1e-5)
+    scored = evaluate.evaluate(output, resolve_source(DataRequest(cache=cache, data=data))).models[ModelName.rnn]
+    assert scored.threshold == entry["threshold"]["value"]
+    assert scored.not_trained_on is not None
+    assert scored.not_trained_on.scores.accuracy == entry["threshold"]["test"]["accuracy"]
+
+    with pytest.raises(ConfigurationError, match="its threshold is balanced, here f1"):
+        train_here(output, cache, options=options | {"threshold": "f1"}, epochs=3, batch_size=32)
+    # Another seed is decided by its own validation probabilities, and the first one's result stays.
+    both = train_here(output, cache, seeds=2, options=options, epochs=3, batch_size=32)["architectures"]["rnn"]
+    assert both["runs"][0]["threshold"] == entry["threshold"]
+    assert both["threshold"] == both["runs"][both["best_seed"]]["threshold"]
+
+
 def test_of_even_classes_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("tensorflow")
     caplog.set_level(logging.WARNING)

@@ -98,23 +98,26 @@ def test_exported_models_agree_in_a_process_without_this_package(tmp_path: Path)
         network = test_forward.build(Architecture.lstm, values)
         forward = Forward(network, values, "while_loop" if preset is PresetName.seed else "xla")
         folders.append(tmp_path / preset / "saved_model")
-        export.save(forward, WORDS, folders[-1])
+        export.save(forward, WORDS, 0.5, folders[-1])
         trained.append(NetworkPredictor(Architecture.lstm, forward, WORDS).probabilities(texts))
     folders.append(tmp_path / "baseline" / "saved_model")
-    export.save_linear(WEIGHTS, WORDS, folders[-1])
+    export.save_linear(WEIGHTS, WORDS, 0.9, folders[-1])
     trained.append(LinearPredictor(WEIGHTS, WORDS).probabilities(texts))
-    assert export.verify(folders, texts, trained) < 1e-5
+    thresholds = [0.5, 0.5, 0.5, 0.9]
+    assert export.verify(folders, texts, trained, thresholds) < 1e-5
+    with pytest.raises(JobError, match=r"baseline/saved_model: the exported model does not label by its threshold of 0\.01"):
+        export.verify(folders, texts, trained, [0.5, 0.5, 0.5, 0.01])
     # The last of them: the ones before do not hide it.
     with pytest.raises(JobError, match=r"baseline/saved_model: the exported model differs from the trained one by 0\.001"):
-        export.verify(folders, texts, [*trained[:-1], trained[-1] + np.float32(0.001)])
+        export.verify(folders, texts, [*trained[:-1], trained[-1] + np.float32(0.001)], thresholds)
     (folders[-1] / "saved_model.pb").write_bytes(b"damaged")
     with pytest.raises(JobError, match="cannot be loaded in a fresh process") as caught:
-        export.verify(folders, texts, trained)
+        export.verify(folders, texts, trained, thresholds)
     assert caught.value.exit_code == 1
 
 
 def test_the_run_s_saved_model_is_served_as_the_readme_says(command: Command, finished: Path) -> None:
-    """Its five lines, in a process that has TensorFlow and not this package; the answers are those of `predict`."""
+    """Its lines, in a process that has TensorFlow and not this package; the answers are those of `predict`."""
     script = """
 import json, sys
 import tensorflow as tf
@@ -122,7 +125,7 @@ assert "job" not in sys.modules
 model = tf.saved_model.load(sys.argv[1])
 texts = json.loads(sys.argv[2])
 answer = model.signatures["serving_default"](text=tf.constant(texts))
-print(json.dumps([float(each) for each in answer["probability"]]))
+print(json.dumps([[float(each) for each in answer["probability"]], [each.decode() for each in answer["label"].numpy()]]))
 """
     texts = ["take my words as they stand the film was superb", "", "Ünïcode, punctuation!"]
     done = subprocess.run(
@@ -131,5 +134,7 @@ print(json.dumps([float(each) for each in answer["probability"]]))
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     predicted = command("predict", finished, "--architecture", "lstm", "--json", *texts)
-    expected = [json.loads(line)["probability"] for line in predicted.stdout.splitlines()]
-    np.testing.assert_allclose(json.loads(done.stdout), expected, rtol=0, atol=1e-5)
+    expected = [json.loads(line) for line in predicted.stdout.splitlines()]
+    probabilities, labels = json.loads(done.stdout)
+    np.testing.assert_allclose(probabilities, [each["probability"] for each in expected], rtol=0, atol=1e-5)
+    assert labels == [each["label"] for each in expected]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,7 +74,7 @@ def test_it_opens_from_disk_asks_for_nothing_and_fits(browser: Any, hostile: Pat
     # The colours are the scheme's.
     light = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(251, 251, 250)"
     assert light == (scheme == "light")
-    assert page.locator("figure svg").count() == 6
+    assert page.locator("figure svg").count() == 7
     page.close()
 
 
@@ -126,6 +127,20 @@ def test_runs_are_compared_where_their_test_reviews_are_the_same(
     page.close()
     assert command("validate", tmp_path / "one").returncode == 0
     assert command("report", tmp_path / "nowhere").returncode == 66
+
+
+def test_thresholds_are_a_table_of_test_scores_in_which_the_run_s_own_is_marked(finished: Path) -> None:
+    text = (finished / "report.html").read_text()
+    metrics = json.loads((finished / "metrics.json").read_text())
+    tables = text[text.index('id="thresholds"') :].split("</table>")[:3]
+    for table, entry in zip(tables, [*metrics["architectures"].values(), metrics["baseline"]], strict=True):
+        (row,) = re.findall(r'<tr class="chosen"><th scope="row">0\.5, this run’s</th>(.*?)</tr>', table)
+        test = entry["threshold"]["test"]
+        shown = [test[key] for key in ("precision", "recall", "f1", "accuracy", "balanced_accuracy")]
+        assert re.findall(r"<td>(.*?)</td>", row) == [f"{value:.4f}" for value in shown]
+        assert re.findall(r'<th scope="row">(0\.\d)', table) == [f"0.{tenth}" for tenth in range(1, 10)]
+    assert text.count("0.5 was given.") == 3
+    assert 'id="figure-precision-recall"' in text
 
 
 def upright_reach(paint: plots.Paint) -> tuple[float, float]:
