@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from job.analysis.comparison import Answers, compare, verdict
 from job.analysis.memory import describe_limit
 from job.analysis.scores import LabelScores, is_positive, is_right, label_scores
+from job.data.findings import describe
 from job.machine import provenance
 from job.output.finished import FinishedRun
 from job.presets import Architecture, Hyperparameters, ModelName
@@ -56,6 +57,7 @@ def render(run: FinishedRun) -> bytes:
         name=run.folder.resolve().name,
         run=run,
         metrics=metrics,
+        read_as=describe(metrics.data.reading) if metrics.data.reading else None,
         names=_TITLES,
         limits=_limits(metrics.dependency) if metrics.dependency else [],
         rows=_rows(run),

@@ -33,6 +33,12 @@ def test_a_rare_class_is_warned_of_and_weighted_on_request(tmp_path: Path, caplo
         "look at balanced accuracy and average precision, and consider --class-weight balanced"
     )
     assert plain["data"]["majority"]["label"] == "positive"
+    assert said.startswith(plain["data"]["faults"][-1])
+    page = (tmp_path / "plain" / "report.html").read_text()
+    assert f"<li>{plain['data']['faults'][-1]}</li>" in page
+    assert "labels by the rule: by name" in page
+    counted = [plain["data"][f"{part}_reviews"] for part in ("train", "validation", "test", "left_out")]
+    assert sum(counted) == plain["data"]["reading"]["rows"]
     assert "weighted_validation_loss" not in plain["architectures"]["rnn"]["runs"][0]
     caplog.clear()
     weighted = train_here(tmp_path / "weighted", tmp_path / "cache", options=data, class_weight=ClassWeight.balanced)
