@@ -129,6 +129,7 @@ def test_it_trains(owner: int, options: tuple[str, ...], run: Run, volume: Calla
     assert (folder / "predictions.csv").read_bytes() == expected
     assert {path.stat().st_uid for path in folder.rglob("*")} == {owner}
     assert sorted(path.name for path in folder.iterdir()) == [
+        "baseline",
         "examples.json",
         "metrics.json",
         "predictions.csv",
