@@ -15,7 +15,7 @@ from typing import IO, Any
 from job.commands.predict import Answer, predict
 from job.data.readers import TEXT_COLUMNS, find_column
 from job.data.sheet import Cells, Sheet, kind
-from job.errors import ConfigurationError, DataError
+from job.errors import ConfigurationError, DataError, OutputError
 from job.files import atomic
 from job.network.predictor import Predictor
 from job.records.base import without_lone_surrogates
@@ -33,8 +33,8 @@ def judge(
 ) -> None:
     """Judges each row's text, in order, some rows in memory at a time.
 
-    The columns `probability`, `label` and `known_words` are added, or `predicted_label` and so on where the table has columns
-    of these names.
+    The columns `probability`, `label` and `known_words` are added, or `predicted_label`, `predicted_label_2` and so on
+    where the table has columns of these names.
 
     Args:
         text_column: None for the one that is called as texts are.
@@ -48,9 +48,9 @@ def judge(
     """
     text, notice = find_column(sheet, text_column, TEXT_COLUMNS, "text")
     columns = _all_columns(sheet)
-    added = [name if name not in columns else f"predicted_{name}" for name in _ADDED]
-    if output is not None and output.resolve() == sheet.path.resolve():
-        raise ConfigurationError(f"--output {output}: is the table that is read; name another file")
+    added = [_free(name, columns) for name in _ADDED]
+    if output is not None:
+        _check(output, sheet.path)
     for said in [notice] if notice else []:
         log.info(f"data: {said}")
     with _writer(output, standard_output, [*columns, *added], sheet) as write:
@@ -60,6 +60,23 @@ def judge(
         log.info(f"data: {said}")
     for said in sheet.warnings:
         log.warning(said)
+
+
+def _free(name: str, columns: list[str]) -> str:
+    """What a new column is called beside those that are there."""
+    names = itertools.chain([name, f"predicted_{name}"], (f"predicted_{name}_{number}" for number in itertools.count(2)))
+    return next(each for each in names if each not in columns)
+
+
+def _check(output: Path, table: Path) -> None:
+    """Before anything is judged."""
+    with atomic.explained(output):
+        if output.resolve() == table.resolve():
+            raise ConfigurationError(f"--output {output}: is the table that is read; name another file")
+        if output.is_dir():
+            raise OutputError(f"--output {output}: is a folder; expected the name of a file")
+        if not output.parent.is_dir():
+            raise OutputError(f"--output {output}: there is no folder {output.parent}; make it, or name another file")
 
 
 def _all_columns(sheet: Sheet) -> list[str]:

@@ -102,6 +102,13 @@ def test_standard_output_takes_csv_or_json_lines(tmp_path: Path) -> None:
 def test_columns_of_the_names_that_are_added_are_kept(tmp_path: Path) -> None:
     path = write(tmp_path / "in.csv", [{"review": "bad", "label": "pos"}])
     assert run(path, text="review") == "review,label,probability,predicted_label,known_words\nbad,pos,0.268941,negative,1\n"
+    path = write(
+        tmp_path / "twice.csv", [{"text": "bad", "label": "pos", "predicted_label": "kept", "predicted_label_2": "too"}]
+    )
+    assert run(path).splitlines() == [
+        "text,label,predicted_label,predicted_label_2,probability,predicted_label_3,known_words",
+        "bad,pos,kept,too,0.268941,negative,1",
+    ]
 
 
 def test_more_rows_than_are_read_at_a_time_stay_in_order(tmp_path: Path) -> None:
@@ -125,8 +132,9 @@ def test_a_failure_leaves_the_output_as_it_was(tmp_path: Path) -> None:
     ("output", "text", "error", "says"),
     [
         ("in.csv", None, ConfigurationError, "is the table that is read"),
-        ("no/out.csv", None, JobError, "out.csv"),
-        ("in.csv/out.csv", None, OutputError, "is a file; choose another --output"),
+        ("no/out.csv", None, OutputError, "out.csv: there is no folder .*/no; make it, or name another file"),
+        ("in.csv/out.csv", None, OutputError, "there is no folder .*/in.csv"),
+        ("folder.csv", None, OutputError, "folder.csv: is a folder; expected the name of a file"),
         (None, "other", MissingInputError, r"no column 'other' \(--text-column\); it has 'id', 'text', 'stars'"),
     ],
 )
@@ -135,9 +143,16 @@ def test_what_cannot_be_done_is_refused(
 ) -> None:
     path = write(tmp_path / "in.csv", ROWS)
     before = path.read_bytes()
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "folder.csv" / "kept").touch()
     with pytest.raises(error, match=says):
         run(path, tmp_path / output if output else None, text)
     assert path.read_bytes() == before
+    assert sorted(str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*")) == [
+        "folder.csv",
+        "folder.csv/kept",
+        "in.csv",
+    ]
 
 
 def test_the_command_judges_a_table_as_it_judges_texts(finished: Path, command: Command, tmp_path: Path) -> None:
