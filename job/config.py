@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from job.errors import ConfigurationError
 from job.presets import HALF, PRESETS, Architecture, Hyperparameters, Preset, PresetName, ThresholdRule, Value
-from job.source import DataRequest, DataSource, resolve_source, settings_of_files
+from job.source import DataRequest, DataSource, resolve_source, said_of_files
 
 if TYPE_CHECKING:
     from job.records.run import Identity, Plan
@@ -105,9 +105,9 @@ class Configuration:
         return Plan(
             preset=self.preset,
             data=source.name,
-            text_column=source.columns.text,
-            label_column=source.columns.label,
-            **settings_of_files(source),
+            # Unset ones are not written, but for the two columns that were always there.
+            **{"text_column": None, "label_column": None}
+            | {name: value for name, value in said_of_files(source).items() if value},
             distances=list(source.distances) if source.name == "embedded" else None,
             device=self.device,
             require_fast_kernel=self.require_fast_kernel,

@@ -1,7 +1,7 @@
 """Where labelled reviews come from: as a user says it, and resolved."""
 
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class DataSource:
     """Path of the test part, where it lies elsewhere."""
     validation: str | None = None
     """Path of the validation part, where it lies elsewhere."""
-    columns: Columns = field(default_factory=lambda: Columns())
+    columns: Columns = Columns()
     positive: tuple[str, ...] = ()
     """Labels that are read as positive; rows of labels that are named nowhere are left out."""
     negative: tuple[str, ...] = ()
@@ -109,27 +109,12 @@ def resolve_source(request: DataRequest) -> DataSource:
         header=not request.no_header,
         distances=tuple(sorted(set(distances))) or preset.distances,
     )
-    if name in ("embedded", "imdb"):
-        _refuse_of_files(request, name)
-    return source
-
-
-def _refuse_of_files(request: DataRequest, name: str) -> None:
-    """Makes sure that nothing is said that only makes sense of files."""
-    of_files = [
-        "test_data",
-        "validation_data",
-        *(f"{each.name}_column" for each in fields(Columns)),
-        "positive",
-        "negative",
-        "encoding",
-        "no_header",
-    ]
-    given = [option(each) for each in of_files if getattr(request, each)]
-    if given:
+    given = [option(each) for each, value in said_of_files(source).items() if value]
+    if given and name in ("embedded", "imdb"):
         raise ConfigurationError(
             f"{' and '.join(given)}: of files alone, but --data is {name}; leave {'it' if len(given) == 1 else 'them'} out"
         )
+    return source
 
 
 def _default_cache() -> Path:
@@ -142,18 +127,14 @@ def _default_cache() -> Path:
         return Path(os.devnull, "no-home")
 
 
-def settings_of_files(source: DataSource) -> dict[str, Any]:
-    """What was said of files beside the columns of text and label, by the options' names."""
-    columns = source.columns
-    said = {
+def said_of_files(source: DataSource) -> dict[str, Any]:
+    """What the user said that only makes sense of files, by the options' names."""
+    return {
         "test_data": source.test,
         "validation_data": source.validation,
-        "split_column": columns.split,
-        "group_column": columns.group,
-        "id_column": columns.id,
+        **{f"{each.name}_column": getattr(source.columns, each.name) for each in fields(Columns)},
         "positive": list(source.positive),
         "negative": list(source.negative),
         "encoding": source.encoding,
         "no_header": not source.header,
     }
-    return {name: value for name, value in said.items() if value}

@@ -119,9 +119,13 @@ class _Job:
             log.info(f"data: {text}")
         values = self._configuration.hyperparameters.values()
         is_weighted = all(each.class_weight is ClassWeight.balanced for each in values)
-        for text in findings.faults(corpus):
-            advice = "" if is_weighted or text != findings.imbalance(corpus) else ", and consider --class-weight balanced"
-            log.warning(text + advice)
+        rare = None if is_weighted else findings.imbalance(corpus)
+        for text in self._faults:
+            log.warning(f"{text}, and consider --class-weight balanced" if text == rare else text)
+
+    @cached_property
+    def _faults(self) -> list[str]:
+        return findings.faults(self._corpus)
 
     def _select_device(self) -> DeviceRecord:
         configuration = self._configuration
@@ -194,7 +198,7 @@ class _Job:
             own_test_part=corpus.own_test_part,
             left_out_reviews=corpus.reading.rows - used,
             reading=corpus.reading.but(left_out=corpus.reading.left_out | beyond),
-            faults=findings.faults(corpus),
+            faults=self._faults,
             majority=scores.majority(train.labels, test.labels),
         )
         known = TestReviews(labels=test.labels, rows=corpus.rows[test.indices], ids=self._ids(test))

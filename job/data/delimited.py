@@ -15,8 +15,9 @@ class CsvSheet(Sheet):
     """Lines of cells, quoted where need be (RFC 4180), or not quoted at all, as many .tsv files are."""
 
     def _columns(self) -> list[str]:
+        csv.field_size_limit(MAX_TEXT)
         lines = self._lines()
-        first = next((line for line in lines if line.strip()), "")
+        first = next((line for line in lines if line.strip("\r\n")), "")
         lines.close()  # type: ignore[attr-defined]
         self._separator = self._find_separator(first)
         cells = self._cells_of(first) if first else []
@@ -64,7 +65,7 @@ class CsvSheet(Sheet):
         """Whether every line is a row by itself and quotes that nothing closes stand in some: then quotes mean nothing here."""
         is_unclosed = False
         for line in self._lines():
-            if not line.strip():
+            if not line.strip("\r\n"):
                 continue
             if line.count(self._separator) != len(self.columns) - 1:
                 return False
@@ -78,7 +79,6 @@ class CsvSheet(Sheet):
         return is_unclosed
 
     def _rows(self, columns: Collection[str] | None) -> Iterator[tuple[int, Cells]]:
-        csv.field_size_limit(MAX_TEXT)
         rows = self._unquoted() if self._is_unquoted else self._quoted()
         if self.header:
             next(rows, None)
@@ -94,7 +94,7 @@ class CsvSheet(Sheet):
         self._warn(
             f"quotes in {self.path.name} are read as plain characters: every line is a row by itself, and some quotes are never closed"
         )
-        return (self._split(line) for line in self._lines() if line.strip())
+        return (self._split(line) for line in self._lines() if line.strip("\r\n"))
 
     def _quoted(self) -> Iterator[list[str]]:
         # Of each line since the last row's end: whether it could be a row by itself.

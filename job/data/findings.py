@@ -14,16 +14,22 @@ from job.records.data import LabelRecord, Reading
 _PARTS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 
 _SHOWN = 5
+# Reviews between two releases of mapped pages.
+_RELEASE = 1000
 # The share of the training reviews below which a class is rare enough to tell of.
 _RARE = 0.2
 
 
 def unknown_share(corpus: Corpus, name: str) -> float:
     """The share of a part's tokens that are not in the vocabulary, which is of the training part; 0 where there are none."""
-    tokens = [corpus.review(int(index))[1:] for index in corpus.part(name)]
-    corpus.release()
-    words = np.concatenate([np.empty(0, np.int32), *tokens])
-    return float(np.mean(words == UNKNOWN)) if len(words) else 0.0
+    unknown = words = 0
+    # Review by review: memory is not to grow with the data.
+    for number, index in enumerate(corpus.part(name).tolist(), 1):
+        review = corpus.review(index)[1:]
+        unknown, words = unknown + int(np.count_nonzero(review == UNKNOWN)), words + len(review)
+        if number % _RELEASE == 0:
+            corpus.release()
+    return unknown / words if words else 0.0
 
 
 def shared_texts(corpus: Corpus, name: str) -> int:

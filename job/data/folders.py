@@ -12,11 +12,12 @@ from job.data import decoding, parts
 from job.data.parts import LEFT_OUT, TEST, TRAIN, UNSAID, VALIDATION
 from job.data.rows import Reader, Row
 from job.data.sheet import MAX_TEXT, reading
-from job.errors import DataError, MissingInputError
+from job.errors import DataError
+from job.files.reading import explained
 
 LAYOUT = "train/pos/*.txt and train/neg/*.txt (and test/ likewise), or pos/*.txt and neg/*.txt"
 _LABELS = ("neg", "pos", "negative", "positive")
-_REVIEW = re.compile(rf"(?:^|/)(?:([^/]+)/)?({'|'.join(_LABELS)})/.+\.txt$", re.IGNORECASE)
+_REVIEW = re.compile(rf"(?:^(.*)/|^)({'|'.join(_LABELS)})/.+\.txt$", re.IGNORECASE)
 # Stanford's lists of the films' addresses: line n is of the review whose file name begins with n, from 0.
 _ADDRESSES = re.compile(r"(?:^|/)urls_(neg|pos)\.txt$")
 _NUMBER = re.compile(r"(\d+)_\d+\.txt$")
@@ -37,13 +38,13 @@ class Layout:
         """The names of lists of addresses."""
         self.passed_over: Counter[str] = Counter()
         """How many files are none of these, by what they are."""
-        found: dict[str, tuple[str | None, str]] = {}
+        found: dict[str, tuple[str, str]] = {}
         for name in names:
             match = _REVIEW.search(name)
             if _is_hidden(name):
                 self.passed_over["hidden files, such as macOS adds"] += 1
             elif match:
-                found[name] = (match[1], match[2].lower())
+                found[name] = (match[1] or "", match[2].lower())
             elif _ADDRESSES.search(name):
                 self.addresses.append(name)
             elif any(parts.NAMES.get(folder.lower()) == LEFT_OUT for folder in PurePosixPath(name).parts[:-1]):
@@ -52,7 +53,7 @@ class Layout:
                 self.passed_over[
                     f"{PurePosixPath(name).suffix or PurePosixPath(name).name} files outside {' and '.join(_LABELS[:2])}"
                 ] += 1
-        named = {name: parts.NAMES.get((folder or "").lower(), UNSAID) for name, (folder, _) in found.items()}
+        named = {name: _part(folder) for name, (folder, _) in found.items()}
         has_parts = any(part != UNSAID for part in named.values())
         for name, (folder, label) in found.items():
             if has_parts and named[name] < 0:
@@ -65,6 +66,12 @@ class Layout:
         if self.passed_over:
             said = "; ".join(f"{count} {what}" for what, count in sorted(self.passed_over.items()))
             yield f"passed over in {where}: {said}"
+
+
+def _part(folder: str) -> int:
+    """The part that the innermost folder of a part's name speaks of."""
+    names = (parts.NAMES.get(each.lower(), UNSAID) for each in reversed(PurePosixPath(folder).parts))
+    return next((part for part in names if part != UNSAID), UNSAID)
 
 
 def _is_hidden(name: str) -> bool:
@@ -123,10 +130,12 @@ class FolderReader(_LayoutReader):
         layout = Layout(list(paths))
         with reading(self.path):
             for name in layout.addresses:
+                stay_inside(paths[name], self.path)
                 self._add_addresses(name, paths[name].read_bytes())
         order = {part: place for place, part in enumerate((TRAIN, VALIDATION, TEST, UNSAID))}
         in_order = sorted(layout.reviews.items(), key=lambda item: (order[item[1][0]], item[1][1], item[0]))
         for number, (name, found) in enumerate(in_order, 1):
+            stay_inside(paths[name], self.path)
             with reading(paths[name]):
                 content = paths[name].read_bytes()
             yield self._row(name, content, number, found)
@@ -138,28 +147,25 @@ class FolderReader(_LayoutReader):
         return [paths[name] for name in sorted([*layout.reviews, *layout.addresses])]
 
     def _paths(self) -> dict[str, Path]:
-        return {path.relative_to(self.path).as_posix(): path for path in walk(self.path)}
+        """All that lies in the folder, by name; links to folders stand for what is behind them, which is not read."""
+
+        def fail(error: OSError) -> None:
+            raise error
+
+        paths: dict[str, Path] = {}
+        with explained(self.path, "folders that this user may read"):
+            for place, folders, names in os.walk(self.path, onerror=fail):
+                links = [name for name in folders if Path(place, name).is_symlink()]
+                for name in sorted([*names, *links]):
+                    path = Path(place, name)
+                    paths[path.relative_to(self.path).as_posix()] = path
+        return paths
 
 
-def walk(folder: Path) -> Iterator[Path]:
-    """The files below a folder, hidden ones too, by name.
-
-    Raises:
-        MissingInputError: A folder may not be read.
-        DataError: A link leads out of the folder.
-    """
-
-    def fail(error: OSError) -> None:
-        raise MissingInputError(f"{error.filename}: cannot be read ({error.strerror})") from None
-
-    root = folder.resolve()
-    for place, folders, names in os.walk(folder, onerror=fail):
-        folders.sort()
-        for name in [*folders, *names]:
-            path = Path(place, name)
-            if path.is_symlink() and not _is_hidden(name) and not path.resolve().is_relative_to(root):
-                raise DataError(f"{path}: is a link that leads out of the data folder; such links are not followed")
-        yield from (Path(place, name) for name in sorted(names))
+def stay_inside(path: Path, folder: Path) -> None:
+    """Makes sure that a file of a folder is no link that leads out of it."""
+    if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"{path}: is a link that leads out of the data folder; such links are not followed")
 
 
 class TarReader(_LayoutReader):

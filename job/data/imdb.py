@@ -20,6 +20,7 @@ from job.data import cache
 from job.data.parts import TEST, TRAIN
 from job.errors import DataError, MissingInputError
 from job.files import checksum
+from job.files.reading import explained
 from job.presets import SPECIAL_TOKENS, START
 
 _REVIEWS, WORD_INDEX = "imdb.npz", "imdb_word_index.json"
@@ -182,10 +183,9 @@ def read_reviews(path: Path, word_count: int, warnings: list[str]) -> Iterator[R
         DataError: The file holds something else.
     """
     try:
-        archive = zipfile.ZipFile(path)
-    except (FileNotFoundError, PermissionError) as error:
-        raise MissingInputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, OSError) as error:
+        with explained(path, "an .npz that this user may read"):
+            archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{path}: expected an .npz archive with {', '.join(_MEMBERS)}, but it is not one ({error})") from None
     with archive:
         missing = [name for name in _MEMBERS if name + ".npy" not in archive.namelist()]

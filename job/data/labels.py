@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from job.errors import DataError, MissingInputError
+from job.errors import ConfigurationError, DataError, MissingInputError
 
 NEGATIVE, POSITIVE = 0, 1
 _NAMES: dict[str, int | None] = {
@@ -28,7 +28,8 @@ _SCALES: dict[tuple[float, float], tuple[float, float]] = {
 UNLABELLED = object()
 """Stands for a label where the source itself says that there is none."""
 _SHARES = (0.4, 0.6)
-_NO_LABEL = "no label"
+# No text that is read holds it.
+_NO_LABEL = "\0"
 _SHOWN = 20
 # More than any scale has, and than a person writes names for.
 _MOST = 10_000
@@ -72,14 +73,14 @@ class LabelReader:
         key = _NO_LABEL if raw is UNLABELLED else "" if raw is None else _normal(raw)
         code = self._codes.get(key)
         if code is None:
-            if key in ("", "nan", "none", "null"):
+            if key in ("", "nan", "none", "null") and not any(key in side for side in self._asked):
                 raise DataError(f"{self._source}, row {row}: the label is empty; expected {FORMS}")
             if len(self._codes) == _MOST:
                 raise DataError(
                     f"{self._source}: more than {_MOST} different labels, such as {self._shown[0]!r} and {self._shown[1]!r}; is this the column of the label? Name another one with --label-column"
                 )
             code = self._codes[key] = len(self._codes)
-            self._shown.append(_NO_LABEL if raw is UNLABELLED else str(raw).strip()[:80])
+            self._shown.append("no label" if raw is UNLABELLED else str(raw).strip()[:80])
             self._rows.append(0)
             self._first.append(row)
         self._rows[code] += 1
@@ -94,6 +95,7 @@ class LabelReader:
         Raises:
             DataError: Labels of no known form, of two forms, or of one class alone.
             MissingInputError: The user named a label that no row has.
+            ConfigurationError: What the user named does not say which labels are which.
         """
         classes, rule = self._by_the_user() if any(self._asked) else self._by_form()
         meanings = [
@@ -122,22 +124,20 @@ class LabelReader:
                     )
         both = negative.keys() & positive.keys()
         if both:
-            raise MissingInputError(
+            raise ConfigurationError(
                 f"{self._source}: {negative[min(both)]!r} is named by --negative and --positive; leave one out"
             )
-        others = self._codes.keys() - negative.keys() - positive.keys()
+        classes: dict[str, int | None] = dict.fromkeys(self._codes)
+        classes |= dict.fromkeys(negative, NEGATIVE) | dict.fromkeys(positive, POSITIVE)
         if not (negative and positive):
+            others = self._codes.keys() - negative.keys() - positive.keys() - {_NO_LABEL}
             if len(others) != 1:
                 missing = "--positive" if negative else "--negative"
-                raise MissingInputError(
+                raise ConfigurationError(
                     f"{self._source}: name the labels of the other class, too, with {missing}; the labels are {self.show()}"
                 )
             # Of two labels, the one that was not named is the other class.
-            other = NEGATIVE if positive else POSITIVE
-            named = dict.fromkeys(positive or negative, 1 - other)
-            return {**dict.fromkeys(others, other), **named}, "as named"
-        classes: dict[str, int | None] = dict.fromkeys(others)
-        classes |= dict.fromkeys(negative, NEGATIVE) | dict.fromkeys(positive, POSITIVE)
+            classes[others.pop()] = NEGATIVE if positive else POSITIVE
         return classes, "as named"
 
     def _by_form(self) -> tuple[dict[str, int | None], str]:

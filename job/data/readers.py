@@ -1,17 +1,20 @@
 """What a path holds, as labelled rows: a table, a folder of tables, or texts in the layout of aclImdb."""
 
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from job.data import parts, sheets
-from job.data.folders import LAYOUT, FolderReader, TarReader, walk
+from job.data.folders import FolderReader, TarReader, stay_inside
 from job.data.labels import UNLABELLED
 from job.data.parts import UNSAID
 from job.data.rows import Reader, Row
 from job.data.sheet import KINDS, MAX_TEXT, Cells, Sheet, kind
+from job.data.sheets import is_fasttext
 from job.errors import DataError, MissingInputError
+from job.files.reading import explained
 from job.records.base import without_lone_surrogates
 from job.source import Columns, DataSource
 
@@ -21,36 +24,29 @@ FORMATS = f"{', '.join(KINDS[:-1])} (also packed as .gz or .zst), fastText's .tx
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})")
 
 
-def open_reader(path: Path, source: DataSource) -> Reader:
+def open_reader(path: Path, source: DataSource, is_beside: bool = False) -> Reader:
     """What reads the rows of a path.
+
+    Args:
+        is_beside: It is --test-data or --validation-data: what is said of columns is of --data first, and holds here as far
+            as there are such columns.
 
     Raises:
         MissingInputError: No such path, or it may not be read.
         DataError: It holds nothing that is read here.
     """
-    try:
-        is_folder = path.is_dir()
-        if not is_folder and not path.exists():
-            raise MissingInputError(f"{path}: no such file or folder; expected {FORMATS}, or the names embedded or imdb")
-    except PermissionError:
-        raise MissingInputError(f"{path}: may not be read by this user") from None
-    if is_folder:
-        tables = _tables_in(path)
-        if tables:
-            return TableReader(path, tables, source)
-        return FolderReader(path, _without_columns(path, source).encoding)
-    if path.name.lower().endswith((".tar.gz", ".tgz")):
-        return TarReader(path, _without_columns(path, source).encoding)
-    if kind(path) is None:
-        raise DataError(f"{path}: a file of this kind is not read; expected {FORMATS}")
-    return TableReader(path, [(path, UNSAID)], source)
-
-
-def _without_columns(path: Path, source: DataSource) -> DataSource:
+    with explained(path, f"{FORMATS}, or the names embedded or imdb"):
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+        tables = _tables_in(path) if is_folder else [(path, UNSAID)]
+    is_tar = path.name.lower().endswith((".tar.gz", ".tgz"))
+    if tables and not is_tar:
+        if not is_folder and kind(path) is None:
+            raise DataError(f"{path}: a file of this kind is not read; expected {FORMATS}")
+        return TableReader(path, tables, source, is_beside)
     named = [f"--{name}-column" for name, column in vars(source.columns).items() if column]
-    if named:
+    if named and not is_beside:
         raise DataError(f"{path}: the layout of aclImdb has no columns; leave {' and '.join(named)} out")
-    return source
+    return (FolderReader if is_folder else TarReader)(path, source.encoding)
 
 
 def _tables_in(folder: Path) -> list[tuple[Path, int]]:
@@ -58,6 +54,7 @@ def _tables_in(folder: Path) -> list[tuple[Path, int]]:
 
     Raises:
         MissingInputError: A shard that a name speaks of is not there.
+        DataError: Several folders hold tables, or a link leads out of the folder.
     """
     places = [folder, folder / "data"]
     if not any(_tables(place) for place in places):
@@ -66,23 +63,27 @@ def _tables_in(folder: Path) -> list[tuple[Path, int]]:
     if not found:
         return []
     if len(found) > 1:
-        names = ", ".join(sorted(str(tables[0].parent) for tables in found))
+        names = ", ".join(sorted(str(tables[0][0].parent) for tables in found))
         raise DataError(f"{folder}: several folders in it hold tables ({names}); name one of them")
-    tables = found[0]
-    _miss_no_shard(tables)
-    of_parts = [(path, parts.of_name(path.name.partition(".")[0])) for path in tables]
-    if all(part is None for _, part in of_parts):
-        return [(path, UNSAID) for path, _ in of_parts]
-    return [(path, UNSAID if part is None else part) for path, part in of_parts]
+    for path, _ in found[0]:
+        stay_inside(path, folder)
+    _miss_no_shard([path for path, _ in found[0]])
+    return found[0]
 
 
-def _tables(folder: Path) -> list[Path]:
-    try:
-        files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
-    except OSError as error:
-        raise MissingInputError(f"{error.filename or folder}: cannot be read ({error.strerror})") from None
-    # Lists of addresses and the like are .txt, too: of those only fastText's own are tables.
-    return [path for path in files if kind(path) not in (None, ".txt") and not path.name.startswith(".")]
+def _tables(folder: Path) -> list[tuple[Path, int]]:
+    """The tables that lie in a folder, by name, each with the part that its name speaks of."""
+    if not folder.is_dir():
+        return []
+    found = []
+    for path in sorted(folder.iterdir()):
+        ending = kind(path)
+        if ending is not None and not path.name.startswith(".") and path.is_file():
+            part = parts.of_name(path.name.lower().partition(ending)[0])
+            # Lists of addresses, reviews and the like are .txt, too: a table is fastText's, called by its part.
+            if ending != ".txt" or (part is not None and is_fasttext(path)):
+                found.append((path, UNSAID if part is None else part))
+    return found
 
 
 def _miss_no_shard(tables: list[Path]) -> None:
@@ -107,9 +108,9 @@ class TableReader(Reader):
         tables: Each with the part that its name speaks of.
     """
 
-    def __init__(self, path: Path, tables: list[tuple[Path, int]], source: DataSource) -> None:
+    def __init__(self, path: Path, tables: list[tuple[Path, int]], source: DataSource, is_beside: bool = False) -> None:
         super().__init__(path)
-        self._tables, self._source = tables, source
+        self._tables, self._source, self._is_beside = tables, source, is_beside
         self.is_split_asked_for = source.columns.split is not None
 
     def files(self) -> list[Path]:
@@ -130,13 +131,17 @@ class TableReader(Reader):
                 yield row._replace(number=numbers[part])
             self.notices += sheet.notices
             self.warnings += sheet.warnings
-        if self.path.is_dir():
-            others = [path for path in walk(self.path) if path not in self.files()]
-            if others:
-                shown = ", ".join(path.relative_to(self.path).as_posix() for path in others[:5])
-                self.warnings.append(
-                    f"passed over in {self.path.name}: {len(others)} files that are no table of it, such as {shown}"
-                )
+        self.warnings += self._passed_over()
+
+    def _passed_over(self) -> Iterator[str]:
+        """A sentence on what lies in the folder of the tables, and the one that was named, and was not looked into."""
+        if not self.path.is_dir():
+            return
+        places = {self.path, self._tables[0][0].parent}
+        others = sorted(path for place in places for path in place.iterdir() if path not in {*self.files(), *places})
+        if others:
+            shown = ", ".join(path.relative_to(self.path).as_posix() for path in others[:5])
+            yield f"passed over in {self.path.name}: {len(others)} files and folders that are no table of it, such as {shown}"
 
     def _rows_of(self, sheet: Sheet, part: int) -> Iterator[Row]:
         chosen = self._choose(sheet)
@@ -189,7 +194,7 @@ class TableReader(Reader):
         }
         for use in ("split", "group", "id"):
             column = getattr(asked, use)
-            if column is not None:
+            if column is not None and (column in sheet.columns or not self._is_beside):
                 chosen[use] = self._find(sheet, column, (), use)
         if asked.split is None:
             found = [column for column in _known(sheet.columns, parts.COLUMNS) if column not in chosen.values()]
@@ -230,15 +235,11 @@ def find_column(sheet: Sheet, asked: str | None, known: tuple[str, ...], use: st
     if len(found) == 1:
         return found[0], None
     others = " and ".join(repr(column) for column in found[1:])
-    return found[
-        0
-    ], f"the column {found[0]!r} is taken for the {use}, though {others} could be, too; --{use}-column names another"
+    notice = f"the column {found[0]!r} is taken for the {use}, though {others} could be, too; --{use}-column names another"
+    return found[0], notice
 
 
 def _known(columns: list[str], known: tuple[str, ...]) -> list[str]:
     """The columns that are called so, whatever their case, in the order of the names."""
     lowered = {column.strip().lower(): column for column in reversed(columns)}
     return [lowered[name] for name in known if name in lowered]
-
-
-__all__ = ["FORMATS", "LAYOUT", "TableReader", "open_reader"]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from job.data import decoding
-from job.errors import DataError, InputOutputError, MissingInputError
+from job.errors import DataError
+from job.files.reading import explained
 
 if TYPE_CHECKING:
     import pyarrow
@@ -36,15 +37,14 @@ def kind(path: Path) -> str | None:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turns what can go wrong while a file is read into the errors of the contract."""
+    """Turns what can go wrong while a file of data is read into the errors of the contract.
+
+    Raises:
+        DataError: Its content is damaged.
+        MissingInputError, InputOutputError: As in `files.reading.explained`.
+    """
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError):
-        raise MissingInputError(f"{path}: no such file") from None
-    except PermissionError:
-        raise MissingInputError(f"{path}: may not be read by this user") from None
-    except IsADirectoryError:
-        raise MissingInputError(f"{path}: is a folder; expected a file") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: holds a text that is not {error.encoding} ({error.reason})") from None
     except (EOFError, zlib.error) as error:
@@ -53,7 +53,8 @@ def reading(path: Path) -> Iterator[None]:
         # Libraries report damaged content as a plain OSError without a number.
         if error.errno is None:
             raise DataError(f"{path}: cannot be read, its content is damaged ({one_line(error)})") from None
-        raise InputOutputError(f"{path}: reading failed ({error.strerror})") from None
+        with explained(path, "a file that this user may read"):
+            raise
 
 
 def one_line(error: object) -> str:

@@ -50,6 +50,15 @@ def open_sheet(path: Path, encoding: str | None = None, header: bool = True) -> 
         return reader(path, decoding.checked(encoding), header)
 
 
+def is_fasttext(path: Path) -> bool:
+    """Whether a file begins as fastText's do."""
+    try:
+        open_sheet(path)
+    except DataError:
+        return False
+    return True
+
+
 class _JsonSheet(Sheet):
     """Objects, whose keys are the columns."""
 

@@ -14,9 +14,10 @@ from job.data.labels import LabelMeaning, LabelReader
 from job.data.parts import UNSAID, PartReader
 from job.data.rows import Reader, Row
 from job.data.tokens import FIRST_WORD_ID, content_hash, hash_of, lacks_spaces, tokenize
-from job.errors import DataError, MissingInputError
-from job.presets import UNKNOWN
-from job.source import DataSource
+from job.errors import DataError
+from job.files.reading import explained
+from job.presets import UNKNOWN, option
+from job.source import DataSource, said_of_files
 
 MAIN, TEST_DATA, VALIDATION_DATA = range(3)
 """Which of the user's paths a row is from: --data, --test-data or --validation-data."""
@@ -112,7 +113,7 @@ class Ranks(Source):
 
     def __init__(self, name: str, path: Path) -> None:
         super().__init__(name, [path, path.with_name(imdb.WORD_INDEX)])
-        self._path = self.shown_path = path
+        self._path = path
         self.shown = str(path)
         self._words: list[str] = []
         self._rows = [0, 0]
@@ -236,15 +237,15 @@ class Files(Texts):
 
     def resolve(self, needs_both: bool) -> Meaning:
         found = super().resolve(needs_both)
-        main = self._opened[MAIN]
         parts: list[int] = []
         warnings = found.warnings
-        if "split" in main.columns:
-            parts, said = self._splits.resolve(main.columns["split"], main.is_split_asked_for)
+        columns = dict(self._opened[MAIN].columns)
+        split = next((reader.columns["split"] for reader in self._opened.values() if "split" in reader.columns), None)
+        if split is not None:
+            parts, said = self._splits.resolve(split, self._opened[MAIN].is_split_asked_for)
             warnings += [said] if said else []
         notices = [text for reader in self._opened.values() for text in reader.notices]
         warnings += [text for reader in self._opened.values() for text in reader.warnings]
-        columns = dict(main.columns)
         if all(part == UNSAID for part in parts):
             columns.pop("split", None)
         return Meaning(labels=found.labels, rule=found.rule, parts=parts, columns=columns, notices=notices, warnings=warnings)
@@ -266,17 +267,16 @@ def open_source(source: DataSource) -> Source:
         _refuse_settings(source, path)
         return Ranks("imdb" if source.name == "imdb" else path.name, path)
     opened = {MAIN: readers.open_reader(path, source)}
-    opened |= {origin: readers.open_reader(Path(other), source) for origin, other in others.items() if other}
+    opened |= {origin: readers.open_reader(Path(other), source, is_beside=True) for origin, other in others.items() if other}
     return Files(source, path, opened)
 
 
 def _refuse_settings(source: DataSource, path: Path) -> None:
     """Makes sure that nothing is said of an .npz that it has not, and that it is there."""
-    if any(vars(source.columns).values()) or source.positive or source.negative or source.test or source.validation:
+    given = [option(name) for name, value in said_of_files(source).items() if value]
+    if given:
         raise DataError(
-            f"{path}: an .npz has no columns, no named labels and its own parts; leave the options on columns, labels and other data out"
+            f"{path}: an .npz has no columns, no names of labels and its own parts; leave {' and '.join(given)} out"
         )
-    try:
+    with explained(path, "an .npz that this user may read"):
         path.stat()
-    except OSError as error:
-        raise MissingInputError(f"{path}: no such file or folder that this user may read ({error.strerror})") from None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from job.data.labels import UNLABELLED, LabelReader
-from job.errors import DataError, MissingInputError
+from job.errors import ConfigurationError, DataError, JobError, MissingInputError
 
 
 def read(*values: object, **options: Any) -> list[int | None]:
@@ -97,17 +97,26 @@ def test_a_column_of_texts_is_no_column_of_labels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "error", "message"),
     [
-        ({"positive": ("egg",)}, "--positive egg: no row has this label; the labels are 'ham'"),
-        ({"positive": ("ham",)}, "name the labels of the other class, too, with --negative"),
-        ({"negative": ("ham",)}, "with --positive"),
-        ({"positive": ("ham",), "negative": ("Ham", "spam")}, "'Ham' is named by --negative and --positive"),
+        ({"positive": ("egg",)}, MissingInputError, "--positive egg: no row has this label; the labels are 'ham'"),
+        ({"positive": ("ham",)}, ConfigurationError, "name the labels of the other class, too, with --negative"),
+        ({"negative": ("ham",)}, ConfigurationError, "with --positive"),
+        (
+            {"positive": ("ham",), "negative": ("Ham", "spam")},
+            ConfigurationError,
+            "'Ham' is named by --negative and --positive",
+        ),
     ],
 )
-def test_names_that_settle_nothing_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(MissingInputError, match=message):
+def test_names_that_settle_nothing_are_refused(options: dict[str, Any], error: type[JobError], message: str) -> None:
+    with pytest.raises(error, match=message):
         read("ham", "spam", "toast", **options)
+
+
+def test_what_usually_is_no_label_may_be_named_as_one() -> None:
+    assert read("none", "some", negative=("none",)) == [0, 1]
+    assert read("none", UNLABELLED, "some", negative=("none",)) == [0, None, 1]
 
 
 @given(st.lists(st.sampled_from([1, 2, 3, 4, 5]), min_size=1))

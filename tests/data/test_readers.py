@@ -91,9 +91,9 @@ def test_bad_data_get_one_line_and_their_exit_code(name: str, content: bytes, co
 
 
 def test_a_missing_path_or_column_is_66(tmp_path: Path) -> None:
-    with pytest.raises(MissingInputError, match="no such file or folder"):
+    with pytest.raises(MissingInputError, match="No such file or directory"):
         load(source(tmp_path / "none.csv", tmp_path))
-    with pytest.raises(MissingInputError, match="no such file or folder"):
+    with pytest.raises(MissingInputError, match="No such file or directory"):
         load(source(tmp_path / "none.npz", tmp_path))
     (tmp_path / "a.csv").write_bytes(table(rows()))
     with pytest.raises(MissingInputError, match=r"no column 'x' \(--text-column\)"):

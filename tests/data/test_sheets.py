@@ -96,6 +96,20 @@ def test_quotes_that_nothing_closes_are_characters_where_each_line_is_a_row(tmp_
     ]
 
 
+def test_a_line_of_separators_is_a_row_of_empty_cells(tmp_path: Path) -> None:
+    assert read(write(tmp_path, "a.tsv", 'text\tlabel\n\t\n\n"x\t1\n')) == [
+        {"text": "", "label": ""},
+        {"text": '"x', "label": "1"},
+    ]
+
+
+def test_a_long_quoted_text_is_no_sign_of_quotes_without_meaning(tmp_path: Path) -> None:
+    # Longer than Python's csv module takes by itself.
+    sheet = open_sheet(write(tmp_path, "a.csv", f'text,label\n"{"long " * 40_000}",1\n'))
+    assert [len(cells["text"]) for _, cells in sheet.rows()] == [200_000]
+    assert sheet.warnings == []
+
+
 def test_rows_between_quotes_that_could_be_rows_are_announced(tmp_path: Path) -> None:
     sheet = open_sheet(write(tmp_path, "a.csv", 'label,text\n0,"one\n1, two"\n1,"x, y"\n'))
     assert [cells["text"] for _, cells in sheet.rows()] == ["one\n1, two", "x, y"]
@@ -148,10 +162,10 @@ def test_what_is_no_such_table_is_refused(tmp_path: Path, name: str, content: by
 
 
 def test_a_missing_file_a_folder_and_an_encoding_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(MissingInputError, match="no such file"):
+    with pytest.raises(MissingInputError, match="No such file or directory"):
         read(tmp_path / "a.csv")
     (tmp_path / "b.csv").mkdir()
-    with pytest.raises(MissingInputError, match="is a folder"):
+    with pytest.raises(MissingInputError, match="Is a directory"):
         read(tmp_path / "b.csv")
     with pytest.raises(ConfigurationError, match="--encoding klingon: no such encoding"):
         read(write(tmp_path, "c.csv", CSV), encoding="klingon")

@@ -108,12 +108,14 @@ def test_a_folder_of_tables_is_read_by_the_names_of_its_files(tmp_path: Path) ->
     (tmp_path / "d" / "unsupervised.csv").write_bytes(table(rows(4)))
     (tmp_path / "d" / "other.csv").write_bytes(table(rows(4)))
     (tmp_path / "d" / "notes.doc").write_bytes(b"x")
+    # Nothing of what is no table is looked into: a link in there may lead anywhere.
+    (tmp_path / "d" / "linked").symlink_to("/usr")
     corpus = read(tmp_path / "d")
     assert counts(corpus) == {"train": 40, "validation": 6, "test": 8}
     assert corpus.reading.warnings == [
         "passed over in d: other.csv, as its name is no part's",
         "passed over in d: unsupervised.csv, as its rows have no labels",
-        "passed over in d: 1 files that are no table of it, such as notes.doc",
+        "passed over in d: 2 files and folders that are no table of it, such as linked, notes.doc",
     ]
 
 
@@ -132,6 +134,44 @@ def test_hugging_face_s_shards_are_read_in_order_and_a_missing_one_is_named(tmp_
     (folder / "train-00001-of-00002.parquet").unlink()
     with pytest.raises(MissingInputError, match="train-00001-of-00002 is missing; expected 2 shards"):
         read(tmp_path / "d")
+
+
+def test_a_folder_of_fasttext_files_is_one_of_tables(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    for name, count in (("train.ft.txt", 40), ("test.ft.txt", 8)):
+        lines = [f"__label__{2 if label == 'pos' else 1} {text}\n" for text, label in rows(count)]
+        (tmp_path / "d" / name).write_text("".join(lines))
+    assert counts(read(tmp_path / "d")) == {"train": 40, "validation": 0, "test": 8}
+
+
+def test_a_table_that_is_a_link_out_of_its_folder_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_bytes(table(rows()))
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "train.csv").symlink_to(tmp_path / "train.csv")
+    with pytest.raises(DataError, match=r"train\.csv: is a link that leads out of the data folder"):
+        read(tmp_path / "d")
+
+
+def test_what_is_said_of_columns_need_not_hold_of_data_beside(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(table([(*row, "who") for row in rows()], header=("text", "label", "who")))
+    (tmp_path / "b.csv").write_bytes(table(rows(8)))
+    for number, (text, label) in enumerate(rows(8)):
+        path = tmp_path / "c" / label / f"{number}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for other in ("b.csv", "c"):
+        corpus = read(tmp_path / "a.csv", group="who", test=str(tmp_path / other))
+        assert counts(corpus) == {"train": 40, "validation": 0, "test": 8}
+    with pytest.raises(MissingInputError, match=r"no column 'who' \(--group-column\)"):
+        read(tmp_path / "b.csv", group="who")
+
+
+def test_only_the_test_rows_of_data_beside_are_tested_on_where_these_alone_have_a_column_of_parts(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(table(rows()))
+    (tmp_path / "b.csv").write_bytes(table(with_parts("train", "test"), header=HEADER))
+    corpus = read(tmp_path / "a.csv", test=str(tmp_path / "b.csv"))
+    assert counts(corpus) == {"train": 40, "validation": 0, "test": 20}
+    assert corpus.reading.left_out == {"of another part of --test-data": 20}
 
 
 def test_two_folders_of_tables_are_one_too_many(tmp_path: Path) -> None:
@@ -170,11 +210,12 @@ def test_all_texts_of_a_folder_are_read_or_named(tmp_path: Path) -> None:
     (tmp_path / "d" / "train" / "unsup").mkdir()
     (tmp_path / "d" / "train" / "unsup" / "1_0.txt").write_text("x")
     (tmp_path / "d" / "README").write_text("x")
+    (tmp_path / "d" / "more").symlink_to("/usr")
     (tmp_path / "d" / "train" / "pos" / "note.md").write_text("x")
     corpus = read(tmp_path / "d")
     assert counts(corpus) == {"train": 14, "validation": 12, "test": 14}
     assert corpus.reading.warnings == [
-        "passed over in d: 1 .md files outside neg and pos; 1 README files outside neg and pos; 1 hidden files, such as macOS adds; 1 texts without a label (unsup)"
+        "passed over in d: 1 .md files outside neg and pos; 1 README files outside neg and pos; 1 hidden files, such as macOS adds; 1 more files outside neg and pos; 1 texts without a label (unsup)"
     ]
     assert corpus.ids is not None
     assert len(corpus.ids) == 14
