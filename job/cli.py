@@ -20,12 +20,8 @@ from job.source import DataRequest, resolve_source
 if TYPE_CHECKING:
     from job.records.metrics import Metrics
 
-# What is no list of lines, though it may be a file of text; and tables that are read and not written.
-_NO_LINES = (
-    *(".csv", ".tsv", ".jsonl", ".json", ".parquet"),
-    *(".gz", ".zst", ".zip", ".tar", ".tgz", ".bz2", ".xz", ".xlsx", ".xls", ".npz"),
-)
-_NOT_WRITTEN = (".zst", ".parquet.gz")
+# What is no file of text lines, beside tables.
+_NO_LINES = (".gz", ".zst", ".zip", ".tar", ".tgz", ".bz2", ".xz", ".xlsx", ".xls", ".npz")
 
 app = typer.Typer(name="sentiment-job", no_args_is_help=True, pretty_exceptions_enable=False)
 data_app = typer.Typer(no_args_is_help=True, help="Fill the cache ahead of time, or look at a data set.")
@@ -124,13 +120,13 @@ def predict(
             "give texts as arguments, or name a file of them with --file (- for standard input), or a table with --data"
         )
     if data is None and (output or text_column or encoding or no_header):
-        raise typer.BadParameter("--output, --text-column, --encoding and --no-header are of a table; name one with --data")
-    if output is not None and (sheet.kind(output) not in predict_table.OUTPUTS or output.name.lower().endswith(_NOT_WRITTEN)):
+        raise typer.BadParameter("--output, --text-column, --encoding and --no-header need a table; name one with --data")
+    if output is not None and not output.name.lower().endswith(predict_table.OUTPUTS):
+        raise typer.BadParameter(f"--output {output}: expected a name that ends in {', '.join(predict_table.OUTPUTS)}")
+    if file is not None and (sheet.kind(file) not in (None, ".txt") or file.name.lower().endswith(_NO_LINES)):
         raise typer.BadParameter(
-            f"--output {output}: expected a name that ends in {', '.join(predict_table.OUTPUTS)} (or .csv.gz, .tsv.gz, .jsonl.gz)"
+            f"--file {file}: by its name, this is not a file of text lines; name a table with --data {file}"
         )
-    if file is not None and file.name.lower().endswith(_NO_LINES):
-        raise typer.BadParameter(f"--file {file}: holds no lines of text by its name; name a table with --data {file}")
     from job.machine import environment
     from job.output.finished import VerifiedRun
 

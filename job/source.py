@@ -112,7 +112,7 @@ def resolve_source(request: DataRequest) -> DataSource:
     given = [option(each) for each, value in said_of_files(source).items() if value]
     if given and name in ("embedded", "imdb"):
         raise ConfigurationError(
-            f"{' and '.join(given)}: of files alone, but --data is {name}; leave {'it' if len(given) == 1 else 'them'} out"
+            f"{' and '.join(given)}: for files only, but --data is {name}; leave {'it' if len(given) == 1 else 'them'} out"
         )
     return source
 

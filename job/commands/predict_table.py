@@ -21,8 +21,8 @@ from job.network.predictor import Predictor
 from job.records.base import without_lone_surrogates
 
 log = logging.getLogger(__name__)
-OUTPUTS = (".csv", ".tsv", ".jsonl", ".parquet")
-"""The endings of tables that are written; `.gz` may follow those of text."""
+OUTPUTS = (".csv", ".tsv", ".jsonl", ".parquet", ".csv.gz", ".tsv.gz", ".jsonl.gz")
+"""The endings of tables that are written."""
 _ADDED = ("probability", "label", "known_words")
 _ROWS = 2048
 _Writer = Callable[[list[Cells]], None]
@@ -137,9 +137,7 @@ def _writer(output: Path | None, standard_output: tuple[IO[str], str], columns: 
 
 def _text_writer(stream: IO[str], form: str, columns: list[str]) -> _Writer:
     if form == ".jsonl":
-        return lambda rows: stream.writelines(
-            json.dumps(_in_order(row, columns), default=str, ensure_ascii=False) + "\n" for row in rows
-        )
+        return lambda rows: stream.writelines(_json(_in_order(row, columns)) + "\n" for row in rows)
     table = csv.writer(stream, delimiter="\t" if form == ".tsv" else ",", lineterminator="\n")
     table.writerow(columns)
     return lambda rows: table.writerows([_cell(row.get(column)) for column in columns] for row in rows)
@@ -152,9 +150,17 @@ def _in_order(row: Cells, columns: list[str]) -> Cells:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, (bool, list, dict)):
-        return json.dumps(value, default=str, ensure_ascii=False)
-    return str(value)
+    return _json(value) if isinstance(value, (bool, list, dict)) else without_lone_surrogates(str(value))
+
+
+def _json(value: Any) -> str:
+    """With half of a surrogate pair escaped, as it can only have come."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if without_lone_surrogates(text) == text else json.dumps(value, default=str)
+
+
+def _arrow(value: Any) -> Any:
+    return without_lone_surrogates(value) if isinstance(value, str) else value
 
 
 @contextmanager
@@ -176,7 +182,7 @@ def _parquet_writer(path: Path, columns: list[str], sheet: Sheet) -> Iterator[_W
             try:
                 # Every column in every row: Arrow takes the names from the first one.
                 table = pyarrow.Table.from_pylist(
-                    [{column: row.get(column) for column in columns} for row in rows], schema=schema
+                    [{column: _arrow(row.get(column)) for column in columns} for row in rows], schema=schema
                 )
             except pyarrow.ArrowException as error:
                 raise DataError(

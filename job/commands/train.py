@@ -187,7 +187,7 @@ class _Job:
     def _publish(self, baseline: BaselineResult, before: VerifiedRun | None) -> Metrics:
         corpus, (train, validation, test) = self._corpus, self._parts
         used = len(train) + len(validation) + len(test)
-        beyond = {"beyond those that the preset takes": count} if (count := len(corpus.labels) - used) else {}
+        beyond = {"not among those that the preset takes": count} if (count := len(corpus.labels) - used) else {}
         data = DataRecord(
             name=corpus.name,
             sha256=corpus.sha256,

@@ -145,16 +145,16 @@ def _parts(collected: _Collected, meaning: Meaning) -> tuple[NDArray[np.int8], d
     said = np.frombuffer(collected.parts, np.int8).copy()
     by_column = np.array([*meaning.parts, UNSAID], np.int8)[splits if meaning.parts else np.full(len(splits), -1)]
     said[by_column != UNSAID] = by_column[by_column != UNSAID]
-    reasons = {"of no part that is used (unlabelled)": said == LEFT_OUT}
+    reasons = {"in a part that is not used (unlabelled)": said == LEFT_OUT}
     parts = said.copy()
     for origin, part, option in ((TEST_DATA, TEST, "--test-data"), (VALIDATION_DATA, VALIDATION, "--validation-data")):
         mine = origins == origin
         if not mine.any():
             continue
-        reasons[f"of the same part of --data, for which {option} stands"] = (origins == MAIN) & (said == part)
+        reasons[f"rows of --data that {option} replaces"] = (origins == MAIN) & (said == part)
         # Of other data with parts of their own, theirs of the same name is meant.
         if np.any(said[mine] == part):
-            reasons[f"of another part of {option}"] = mine & (said != part)
+            reasons[f"rows of {option} outside its own part of that name"] = mine & (said != part)
         parts[mine] = part
     parts[parts == UNSAID] = TRAIN
     return parts, reasons

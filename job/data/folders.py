@@ -57,7 +57,7 @@ class Layout:
         has_parts = any(part != UNSAID for part in named.values())
         for name, (folder, label) in found.items():
             if has_parts and named[name] < 0:
-                self.passed_over[f"texts in {folder or 'no folder of a part'}, which is no part's name"] += 1
+                self.passed_over[f"texts in {folder or 'no folder of a part'}, which names no part"] += 1
             else:
                 self.reviews[name] = (named[name], label)
 

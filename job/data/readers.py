@@ -121,7 +121,7 @@ class TableReader(Reader):
         numbers: dict[int, int] = {}
         for path, part in self._tables:
             if named and part < 0:
-                why = "its name is no part's" if part == UNSAID else "its rows have no labels"
+                why = "its name does not say which part it is" if part == UNSAID else "its rows have no labels"
                 self.warnings.append(f"passed over in {self.path.name}: {path.name}, as {why}")
                 continue
             sheet = sheets.open_sheet(path, self._source.encoding, self._source.header)
@@ -141,7 +141,7 @@ class TableReader(Reader):
         others = sorted(path for place in places for path in place.iterdir() if path not in {*self.files(), *places})
         if others:
             shown = ", ".join(path.relative_to(self.path).as_posix() for path in others[:5])
-            yield f"passed over in {self.path.name}: {len(others)} files and folders that are no table of it, such as {shown}"
+            yield f"passed over in {self.path.name}: {len(others)} other files and folders, such as {shown}"
 
     def _rows_of(self, sheet: Sheet, part: int) -> Iterator[Row]:
         chosen = self._choose(sheet)
@@ -228,7 +228,7 @@ def find_column(sheet: Sheet, asked: str | None, known: tuple[str, ...], use: st
     if not found:
         has_header = kind(sheet.path) in (".csv", ".tsv") and sheet.header
         more = ", and --no-header if the first line is a row" if has_header else ""
-        hint = "; is the separator another one than a comma or tab?" if has_header and len(sheet.columns) == 1 else ""
+        hint = "; is the separator something other than a comma or a tab?" if has_header and len(sheet.columns) == 1 else ""
         raise MissingInputError(
             f"{sheet.path}: which column is the {use}? None is called {', '.join(known)}; it has {shown}; name one with --{use}-column{more}{hint}"
         )

@@ -148,7 +148,8 @@ class ParquetSheet(Sheet):
                     for cells in batch.to_pylist():
                         number += 1
                         yield number, cells
-        except pyarrow.ArrowException as error:
+        # What Python has no type for, such as times to the nanosecond, is a ValueError, which Arrow's own errors are, too.
+        except (pyarrow.ArrowException, ValueError) as error:
             raise DataError(f"{self.path}, after row {number}: not a readable Parquet file ({one_line(error)})") from None
 
 

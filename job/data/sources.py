@@ -275,8 +275,6 @@ def _refuse_settings(source: DataSource, path: Path) -> None:
     """Makes sure that nothing is said of an .npz that it has not, and that it is there."""
     given = [option(name) for name, value in said_of_files(source).items() if value]
     if given:
-        raise DataError(
-            f"{path}: an .npz has no columns, no names of labels and its own parts; leave {' and '.join(given)} out"
-        )
+        raise DataError(f"{path}: an .npz has its own parts, and no columns or label names; leave {' and '.join(given)} out")
     with explained(path, "an .npz that this user may read"):
         path.stat()

@@ -99,6 +99,16 @@ def test_standard_output_takes_csv_or_json_lines(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.parquet"])
+def test_half_of_a_surrogate_pair_is_carried_through_or_replaced(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"text": "good \\ud83d", "more": "\\ud83d", "é": 1}\n')
+    run(path, tmp_path / name)
+    (found,) = (cells for _, cells in open_sheet(tmp_path / name).rows())
+    assert found["more"] == {"out.jsonl": "\ud83d"}.get(name, "\ufffd")
+    assert (found["label"], str(found["é"])) == ("positive", "1")
+
+
 def test_columns_of_the_names_that_are_added_are_kept(tmp_path: Path) -> None:
     path = write(tmp_path / "in.csv", [{"review": "bad", "label": "pos"}])
     assert run(path, text="review") == "review,label,probability,predicted_label,known_words\nbad,pos,0.268941,negative,1\n"
@@ -182,11 +192,11 @@ def test_the_command_judges_a_table_as_it_judges_texts(finished: Path, command: 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--file", "in.csv"], "--file in.csv: holds no lines of text by its name; name a table with --data in.csv"),
+        (["--file", "in.csv"], "--file in.csv: by its name, this is not a file of text lines; name a table with --data in.csv"),
         (["--file", "in.parquet"], "--data in.parquet"),
         (["--file", "in.csv.gz"], "--data in.csv.gz"),
         (["--data", "in.csv", "text"], "give texts as arguments"),
-        (["text", "--output", "out.csv"], "are of a table; name one with --data"),
+        (["text", "--output", "out.csv"], "need a table; name one with --data"),
         (
             ["--data", "in.csv", "--output", "out.xlsx"],
             "--output out.xlsx: expected a name that ends in .csv, .tsv, .jsonl, .parquet",

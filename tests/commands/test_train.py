@@ -320,7 +320,7 @@ BAD: list[tuple[list[str], int, str]] = [
     (["train", "--learning-rate", "nan"], 78, "--learning-rate nan"),
     (["train", "--distance", "5"], 78, "--distance is of the embedded corpus"),
     (["train", "--data", "embedded", "--distance", "1"], 78, "--distance 1: expected 2"),
-    (["train", "--data", "embedded", "--text-column", "a"], 78, "--text-column: of files alone, but --data is embedded"),
+    (["train", "--data", "embedded", "--text-column", "a"], 78, "--text-column: for files only, but --data is embedded"),
     (["train", "--device", "cpu", "--require-fast-kernel"], 78, "--require-fast-kernel is about a GPU"),
     (["train", "--preset", "other"], 2, "'other' is not one of"),
     (["train", "--epochs", "many"], 2, "Input should be a valid integer"),

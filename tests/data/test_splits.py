@@ -73,7 +73,7 @@ def test_unlabelled_parts_are_left_out_and_counted(tmp_path: Path) -> None:
     path.write_bytes(table(with_parts("train", "test", "unsupervised", "train"), header=HEADER))
     corpus = read(path)
     assert counts(corpus) == {"train": 20, "validation": 0, "test": 10}
-    assert corpus.reading.left_out == {"of no part that is used (unlabelled)": 10}
+    assert corpus.reading.left_out == {"in a part that is not used (unlabelled)": 10}
 
 
 def test_test_and_validation_data_may_lie_elsewhere(tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def test_parts_that_other_data_stand_for_are_left_out_and_of_those_only_the_part
     corpus = read(tmp_path / "a.csv", test=str(tmp_path / "b.csv"))
     assert counts(corpus) == {"train": 20, "validation": 0, "test": 10}
     assert corpus.reading.left_out == {
-        "of the same part of --data, for which --test-data stands": 20,
-        "of another part of --test-data": 30,
+        "rows of --data that --test-data replaces": 20,
+        "rows of --test-data outside its own part of that name": 30,
     }
 
 
@@ -113,9 +113,9 @@ def test_a_folder_of_tables_is_read_by_the_names_of_its_files(tmp_path: Path) ->
     corpus = read(tmp_path / "d")
     assert counts(corpus) == {"train": 40, "validation": 6, "test": 8}
     assert corpus.reading.warnings == [
-        "passed over in d: other.csv, as its name is no part's",
+        "passed over in d: other.csv, as its name does not say which part it is",
         "passed over in d: unsupervised.csv, as its rows have no labels",
-        "passed over in d: 2 files and folders that are no table of it, such as linked, notes.doc",
+        "passed over in d: 2 other files and folders, such as linked, notes.doc",
     ]
 
 
@@ -171,7 +171,7 @@ def test_only_the_test_rows_of_data_beside_are_tested_on_where_these_alone_have_
     (tmp_path / "b.csv").write_bytes(table(with_parts("train", "test"), header=HEADER))
     corpus = read(tmp_path / "a.csv", test=str(tmp_path / "b.csv"))
     assert counts(corpus) == {"train": 40, "validation": 0, "test": 20}
-    assert corpus.reading.left_out == {"of another part of --test-data": 20}
+    assert corpus.reading.left_out == {"rows of --test-data outside its own part of that name": 20}
 
 
 def test_two_folders_of_tables_are_one_too_many(tmp_path: Path) -> None:
