@@ -63,7 +63,7 @@ class DataRecord(Record):
     faults: list[str] = Field(default_factory=list)
     """what is wrong with the data, a sentence each"""
     majority: Majority | None = None
-    """missing in runs of before"""
+    """missing in earlier runs"""
 
 
 class Metrics(Record):

@@ -20,7 +20,7 @@ class Scores(Record):
     brier: Share
     """mean squared distance of probability and label"""
     precision: Share | None = None
-    """of the positive class, as recall; like f1 0 where it is undefined. What follows is missing in runs of before"""
+    """of the positive class, as recall; like f1 0 where it is undefined. What follows is missing in earlier runs"""
     recall: Share | None = None
     balanced_accuracy: Share | None = None
     """the mean of both classes' recall; null of one class"""
@@ -105,7 +105,7 @@ class TrialRecord(Record):
     calibration: Calibration | None
     """on the test reviews"""
     threshold: Threshold | None = None
-    """missing where the training diverged, in the preset dependency and in runs of before, which decide at one half"""
+    """missing where the training diverged, in the preset dependency and in earlier runs, which decide at one half"""
     last_epoch: LossAndAccuracy | None
     """means over the last epoch's training steps, as Keras's progress bar shows them"""
     train_reviews: Count
