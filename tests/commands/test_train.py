@@ -326,9 +326,9 @@ BAD: list[tuple[list[str], int, str]] = [
     (["train", "--epochs", "many"], 2, "Input should be a valid integer"),
     (["train", "--nonsense"], 2, "No such option"),
     (["nonsense"], 2, "No such command"),
-    (["train", "--data", "no-such-file.csv"], 66, "no such file or folder"),
+    (["train", "--data", "no-such-file.csv"], 66, "cannot be read (No such file or directory); expected .csv"),
     (["validate", "no-such-folder"], 66, "no such folder"),
-    (["data", "inspect", "--data", "no-such-file.csv"], 66, "no such file or folder"),
+    (["data", "inspect", "--data", "no-such-file.csv"], 66, "cannot be read (No such file or directory); expected .csv"),
 ]  # fmt: skip
 
 
