@@ -15,6 +15,8 @@ from job.source import DataRequest, DataSource, resolve_source, said_of_files
 if TYPE_CHECKING:
     from job.records.run import Identity, Plan
 
+# Hyperparameters of earlier versions, for networks that had embeddings of bigrams.
+_GONE: dict[str, Value] = {"bigrams": 0, "bigram_size": 0, "ratio_scale": 0.0, "bigram_dropout": 0.0}
 # Tokens of a review of the embedded corpus beside its filler, and room.
 CLUES = 40
 
@@ -125,14 +127,16 @@ class Configuration:
 def fingerprint(identity: "Identity") -> str:
     """SHA-256 of an identity, hexadecimal.
 
-    A hyperparameter that came later has a default, and is left out where it is that: runs of before keep their fingerprint.
+    A hyperparameter that came later has a default, and is left out where it is that, and those that went are put in as what
+    stands for nothing: runs of before keep their fingerprint.
     """
     later = {each.name: each.default for each in fields(Hyperparameters) if each.default is not MISSING}
 
     def known(values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return {name: known(value) for name, value in values.items() if name not in later or value != later[name]}
+        gone = _GONE if "epochs" in values else {}
+        return gone | {name: known(value) for name, value in values.items() if name not in later or value != later[name]}
 
     return hashlib.sha256(json.dumps(known(identity.to_values()), sort_keys=True).encode()).hexdigest()
 

@@ -32,16 +32,22 @@ class ClassWeight(StrEnum):
 
 
 class ModelName(StrEnum):
-    """What a run leaves to be asked: its networks by their architecture, and the linear model beside them."""
+    """What a run leaves to be asked: its networks by their architecture, the linear model beside them, and all together."""
 
     rnn = "rnn"
     lstm = "lstm"
     baseline = "baseline"
+    ensemble = "ensemble"
 
     @property
     def title(self) -> str:  # type: ignore[override]
         """As people write it."""
-        return self.value if self is ModelName.baseline else Architecture(self.value).title
+        return Architecture(self.value).title if self.is_network else self.value
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is one network, of one architecture."""
+        return self.value in list(Architecture)
 
 
 class ThresholdRule(StrEnum):
@@ -98,13 +104,6 @@ class Hyperparameters:
     """The highest of the schedule."""
     embedding_size: int
     """Width of the token embedding; 0 feeds a review as one time step of raw ranks, as the tutorial does."""
-    bigrams: int
-    """Pairs of neighbouring words, the most frequent ones, that have an embedding of their own; 0 for none."""
-    bigram_size: int
-    """Width of a bigram's embedding, which stands beside that of its second word."""
-    ratio_scale: float
-    """Times which a word's or bigram's naive Bayes log-count ratio in the training reviews is added to the first number of its
-    embedding at the start; 0 for a start by chance alone."""
     bidirectional: bool
     """Whether a second recurrent layer reads the review from its end."""
     pooling: str
@@ -122,9 +121,7 @@ class Hyperparameters:
     word_dropout: float
     """Share of tokens replaced by the unknown token in training."""
     embedding_dropout: float
-    """Share of the numbers of a word's or bigram's embedding that are dropped in training, the same for a whole batch."""
-    bigram_dropout: float
-    """Share of bigrams whose embedding is dropped as a whole in training."""
+    """Share of the numbers of a word's embedding that are dropped in training, the same for a whole batch."""
     pooled_dropout: float
     """Share of the pooled recurrent outputs dropped in training."""
     recurrent_start: str
@@ -140,7 +137,22 @@ class Hyperparameters:
     first_reviews: int
     """Reviews taken of each part, after Keras's shuffle; 0 takes all."""
     class_weight: ClassWeight = field(default=ClassWeight.none, metadata={"is_option": True})
-    """What an error counts in the loss; `balanced`: all training reviews over twice those of the class. Runs of before lack it."""
+    """What an error counts in the loss; `balanced`: all training reviews over twice those of the class.
+
+    Runs of before lack it and what follows."""
+    embedded_ids: int = 0
+    """Token ids that have an embedding of their own; those from here on share the unknown token's. 0 for all."""
+    evidence: int = 0
+    """Numbers beside each word's embedding that tell what the n-grams that end there say (job/data/evidence.py): 3 for their
+    log-count ratios, 6 for the linear model's weights too; 0 for none."""
+    evidence_folds: int = 8
+    """In so many parts the training reviews are cut, each of which gets its numbers from a fit on the others."""
+    evidence_penalty: float = 0.3
+    """Of those linear models, the inverse of the penalty on their weights."""
+    linear_path: float = 0.0
+    """The number, trained from this one on, times which the linear model's logit is added to the network's; 0 for none."""
+    alone_share: float = 0.0
+    """Share of the loss that is of the network's own logit, without what is added to it."""
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -162,13 +174,10 @@ _STANDARD = Hyperparameters(
     batch_size=64,
     length_pool=40,
     units=100,
-    vocabulary_size=30_000,
-    max_tokens=400,
+    vocabulary_size=100_000,
+    max_tokens=800,
     learning_rate=2e-3,
     embedding_size=128,
-    bigrams=100_000,
-    bigram_size=32,
-    ratio_scale=1.0,
     bidirectional=True,
     pooling="max_mean",
     hidden_units=0,
@@ -177,8 +186,7 @@ _STANDARD = Hyperparameters(
     schedule="cosine",
     clip_norm=1.0,
     word_dropout=0.1,
-    embedding_dropout=0.4,
-    bigram_dropout=0.2,
+    embedding_dropout=0.5,
     pooled_dropout=0.2,
     recurrent_start="orthogonal",
     recurrent_gain=1.0,
@@ -195,16 +203,12 @@ _QUICKSTART = replace(
     vocabulary_size=1_000,
     max_tokens=100,
     embedding_size=32,
-    bigrams=0,
-    bigram_size=0,
-    ratio_scale=0.0,
     bidirectional=False,
     pooling="last",
     # Two clues that only together tell something are no linear matter: without this layer the plateau lasts for minutes.
     hidden_units=32,
     word_dropout=0.0,
     embedding_dropout=0.0,
-    bigram_dropout=0.0,
     pooled_dropout=0.0,
     keep="best",
 )
@@ -216,9 +220,6 @@ _SEED = replace(
     max_tokens=888,
     learning_rate=1e-3,
     embedding_size=0,
-    bigrams=0,
-    bigram_size=0,
-    ratio_scale=0.0,
     bidirectional=False,
     pooling="last",
     hidden_units=120,
@@ -228,7 +229,6 @@ _SEED = replace(
     clip_norm=0.0,
     word_dropout=0.0,
     embedding_dropout=0.0,
-    bigram_dropout=0.0,
     pooled_dropout=0.0,
     validation_share=0.0,
     keep="best",
@@ -279,10 +279,29 @@ PRESETS = {
     PresetName.seed: Preset(networks=dict.fromkeys(Architecture, _SEED), data="imdb"),
     PresetName.standard: Preset(
         networks={
-            # Below one, a SimpleRNN's recurrent kernel forgets instead of exploding. The rest was chosen by the search
-            # (scripts/README.md).
-            Architecture.rnn: replace(_STANDARD, learning_rate=1e-3, embedding_dropout=0.3, recurrent_gain=0.9),
-            Architecture.lstm: _STANDARD,
+            # Chosen by the search (scripts/README.md).
+            Architecture.rnn: replace(
+                _STANDARD,
+                epochs=5,
+                learning_rate=1e-3,
+                embedding_size=16,
+                embedded_ids=2_000,
+                evidence=6,
+                pooled_dropout=0.3,
+                # Below one, a SimpleRNN's recurrent kernel forgets instead of exploding.
+                recurrent_gain=0.9,
+            ),
+            Architecture.lstm: replace(
+                _STANDARD,
+                epochs=2,
+                learning_rate=2e-3,
+                embedding_size=64,
+                embedded_ids=10_000,
+                evidence=3,
+                linear_path=0.5,
+                alone_share=0.5,
+                pooled_dropout=0.4,
+            ),
         },
         data="imdb",
     ),

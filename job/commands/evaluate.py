@@ -82,7 +82,7 @@ def evaluate(folder: Path, source: DataSource) -> Evaluation:
         new = with_intervals(labels[~seen], predicted[~seen], threshold) if seen.any() and not seen.all() else None
         every = with_intervals(labels, predicted, threshold)
         models[predictor.name] = ModelScores(threshold=threshold, all=every, not_trained_on=new)
-        if predictor.name is not ModelName.baseline:
+        if predictor.name.is_network:
             answers.append(Answers(f"the {predictor.name.title}", is_right(labels, predicted, threshold)[None]))
     compared, said = None, None
     if len(answers) == 2 and len(labels) > 1:

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from job.config import fingerprint, shard_folder
+from job.commands.models import Models, exported, verify
+from job.config import DeviceChoice, fingerprint, shard_folder
+from job.data.evidence import Tables
 from job.errors import ConfigurationError, MissingInputError, TemporaryError
 from job.files import reading
+from job.machine import device
+from job.network.predictor import Predictor
 from job.output import finished
 from job.output.finished import FinishedRun
 from job.output.folder import DEPENDENCY, EVENTS, WORD_INDEX, Content, Output
@@ -23,6 +27,8 @@ from job.report import examples, page
 
 log = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
+# The ensemble's export is asked about so many texts, which together hold every word.
+_APART = 20
 
 
 def merge(places: list[Path], folder: Path, wait: float) -> Metrics:
@@ -157,17 +163,26 @@ def _publish(output: Output, shards: list[FinishedRun], trials: Trials) -> Metri
     texts = {number: text for shard in shards for number, text in shard.examples.texts.items()}
     # Of the reviews' texts there are those that the shards chose.
     chosen = examples.choose(first.labels, trials, lambda number: texts.get(str(number)), np.array(first.examples.lengths))
-    run = FinishedRun.of_results(output.folder, record, first.metrics.data, trials, first.baseline, first.test, chosen)
+    run = FinishedRun.of_results(
+        output.folder, record, first.metrics.data, trials, first.baseline, first.test, first.validation, chosen
+    )
     files = _models(shards, trials)
+    together = _ensemble(run, first)
+    if together:
+        files |= exported(together, trials.weights_to_safetensors())
     files[EVENTS] = partial(_copy, [shard.folder / EVENTS for shard in shards])
-    for name in (finished.VOCABULARY, WORD_INDEX, finished.TRAINING_HASHES):
+    for name in (finished.VOCABULARY, WORD_INDEX, finished.TRAINING_HASHES, finished.EVIDENCE):
         if (first.folder / name).exists():
             files[name] = (first.folder / name).read_bytes()
     files[finished.REPORT] = page.render(run)
     if run.metrics.dependency:
         files[DEPENDENCY] = page.draw_memory(run.metrics.dependency)
     output.write_record(record)
-    output.publish(run, files)
+    words = first.words()
+    asked = [" ".join(words[place::_APART]) for place in range(min(_APART, len(words)))]
+    output.publish(
+        run, files, verify=lambda: verify(folder=output.folder, predictors=[together] if together else [], texts=asked)
+    )
     return run.metrics
 
 
@@ -201,6 +216,18 @@ def _models(shards: list[FinishedRun], trials: Trials) -> dict[str, Content]:
         files |= _model(source, ModelName(name))
     # That of every shard is the same.
     return files | (_model(shards[0], ModelName.baseline) if ModelName.baseline in shards[0].models() else {})
+
+
+def _ensemble(run: FinishedRun, shard: FinishedRun) -> Predictor | None:
+    """What all shards' models say together; a shard's own ensemble is of its part alone."""
+    linear = shard.linear_weights()
+    if run.ensemble is None or linear is None:
+        return None
+    arrays = shard.evidence()
+    tables = Tables.of_arrays(arrays) if arrays else None
+    models = Models(run.record.identity.hyperparameters, shard.words(), tables, device.select(DeviceChoice.cpu, False))
+    weights = {(str(name), each.record.seed): each.weights or [] for name, each in run.trials}
+    return models.ensemble(run.ensemble.record, weights, linear)
 
 
 def _model(shard: FinishedRun, name: ModelName) -> dict[str, Content]:

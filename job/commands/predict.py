@@ -10,11 +10,14 @@ from typing import IO, Literal
 
 from job.analysis.comparison import SIGNIFICANT
 from job.analysis.scores import is_positive
+from job.commands.models import Models
 from job.config import DeviceChoice
+from job.data.evidence import Tables
 from job.errors import InputOutputError, MissingInputError
 from job.machine import device
 from job.network import kernel
 from job.network.predictor import LinearPredictor, NetworkPredictor, Predictor, known_words
+from job.output.ensemble import is_best
 from job.output.finished import VerifiedRun, model_file
 from job.output.results import LinearWeights
 from job.presets import Architecture, ModelName
@@ -54,13 +57,14 @@ def load(run: VerifiedRun, asked: ModelName | None) -> Predictor:
     names = _there(run)
     if asked is not None and asked not in names:
         why = ""
-        if asked is ModelName.baseline:
+        if not asked.is_network:
             why = ", as it is of the preset dependency or of a version that kept none"
         raise MissingInputError(f"{run.folder}: has no trained model of {asked}{why}; it has {' and '.join(names)}")
     chosen = asked or best_model(run.metrics, names)
-    if asked is None and chosen is ModelName.baseline:
+    if asked is None and not chosen.is_network:
+        than = "network" if chosen is ModelName.baseline else "of its members"
         log.info(
-            "the baseline judges, as it was right on significantly more test reviews than each network; --architecture names another model"
+            f"the {chosen} judges, as it was right on significantly more test reviews than each {than}; --architecture names another model"
         )
     return _load(run, chosen)
 
@@ -71,12 +75,16 @@ def load_all(run: VerifiedRun) -> list[Predictor]:
 
 
 def best_model(metrics: Metrics, names: Sequence[ModelName]) -> ModelName:
-    """The baseline where it is significantly more accurate than each network, else the network that is better on validation data.
+    """The ensemble where it is significantly more accurate than each member, the baseline where it is so than each network.
+
+    Else it is the network that is better on validation data.
 
     Args:
         names: Those to choose from.
     """
-    networks = [Architecture(name) for name in names if name is not ModelName.baseline]
+    if ModelName.ensemble in names and metrics.ensemble and is_best(metrics.ensemble):
+        return ModelName.ensemble
+    networks = [Architecture(name) for name in names if name.is_network]
     compared = metrics.baseline.comparisons
     if ModelName.baseline in names and all(name in compared and _is_worse(compared[name]) for name in networks):
         return ModelName.baseline
@@ -95,18 +103,27 @@ def _there(run: VerifiedRun) -> list[ModelName]:
 
 
 def _load(run: VerifiedRun, name: ModelName) -> Predictor:
-    path = run.folder / name / model_file(name)
+    path, words, threshold = run.folder / name / model_file(name), run.words(), run.metrics.threshold(name)
     if name is ModelName.baseline:
-        return LinearPredictor(LinearWeights.of_safetensors(path.read_bytes()), run.words(), run.metrics.threshold(name))
+        return LinearPredictor(LinearWeights.of_safetensors(path.read_bytes()), words, threshold)
+    arrays = run.evidence()
+    tables = Tables.of_arrays(arrays) if arrays else None
+    # A model is small and a text short: a GPU would cost more to start than it saves.
+    cpu = device.select(DeviceChoice.cpu, False)
+    if name is ModelName.ensemble:
+        linear, record = run.linear_weights(), run.metrics.ensemble
+        assert linear is not None
+        assert record is not None
+        return Models(run.record.identity.hyperparameters, words, tables, cpu).ensemble(record, run.member_weights(), linear)
     architecture = Architecture(name)
     values = run.record.identity.hyperparameters[architecture]
-    # A model is small and a text short: a GPU would cost more to start than it saves.
-    chosen = kernel.choose(device.select(DeviceChoice.cpu, False), architecture, values)
     # Not before TensorFlow is set up.
     from job.network import build
     from job.network.forward import Forward
 
-    return NetworkPredictor(architecture, Forward(build.load(path), values, chosen), run.words(), run.metrics.threshold(name))
+    network = build.load(path)
+    forward = Forward(network, values, kernel.choose(cpu, architecture, values))
+    return NetworkPredictor(architecture, forward, words, threshold, tables if values.evidence else None)
 
 
 def _validation_loss(trained: ArchitectureRecord) -> float:

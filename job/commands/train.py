@@ -8,9 +8,11 @@ import numpy as np
 
 import job
 from job.analysis import scores
+from job.commands.models import Models, exported, verify
 from job.config import Configuration, fingerprint
 from job.data import corpus as corpora
 from job.data import findings
+from job.data.evidence import Tables
 from job.data.imdb import used_word_index
 from job.data.reviews import Parts, Reviews, split
 from job.errors import DeviceError
@@ -18,26 +20,24 @@ from job.files import atomic, checksum
 from job.machine import device as devices
 from job.machine import environment, provenance
 from job.network import kernel
-from job.network.predictor import LinearPredictor, NetworkPredictor, Predictor
+from job.network.predictor import Predictor
 from job.output import finished
 from job.output.finished import FinishedRun, VerifiedRun
 from job.output.folder import DEPENDENCY, EVENTS, WORD_INDEX, Content, Output, to_npy
 from job.output.predictions import TestReviews
 from job.output.results import BaselineResult, Trials
-from job.presets import HALF, Architecture, ClassWeight, ModelName, PresetName
+from job.presets import ClassWeight, ModelName, PresetName
 from job.records.base import to_json
 from job.records.metrics import DataRecord, DeviceRecord, Metrics
 from job.records.run import Look, RunRecord
-from job.records.trials import BaselineRecord, TrialRecord
 from job.report import examples, page
 from job.training.distances import NetworksOverDistances
 from job.training.trainer import Recipe, SingleNetworks, Trainer
 from job.training.trial import Display
 
 log = logging.getLogger(__name__)
-# Reviews that the exported models are asked, and texts that are none.
+# Reviews that the exported models are asked.
 _VERIFIED = 40
-_ODD_TEXTS = ("", " ", "GREAT!!! Isn't it?", "naïve café — «über»", "a\ttab, a\r and a \0 byte", "word " * 3000)
 
 
 def train(configuration: Configuration, display: Display, fresh: bool) -> Metrics:
@@ -97,7 +97,7 @@ class _Job:
             self._output.discard()
         device = self._select_device()
         self._begin(device)
-        trainer = Trainer(self._output, device, self._display, self._look)
+        trainer = Trainer(self._output, self._configuration.source.cache, device, self._display, self._look)
         kind = NetworksOverDistances if self._configuration.compares_distances else SingleNetworks
         recipe = kind(self._configuration, self._corpus, trainer)
         baseline = self._take_over(before)
@@ -202,11 +202,13 @@ class _Job:
             majority=scores.majority(train.labels, test.labels),
         )
         known = TestReviews(labels=test.labels, rows=corpus.rows[test.indices], ids=self._ids(test))
+        held_out = TestReviews(labels=validation.labels, rows=corpus.rows[validation.indices])
         chosen = examples.choose(test.labels, self._trials, test.text, corpus.lengths[test.indices])
-        run = FinishedRun.of_results(self._output.folder, self._record, data, self._trials, baseline, known, chosen)
-        predictors, models = self._models(baseline)
-        files = models | self._files(run)
-        self._output.publish(run, files, before, partial(self._verify, predictors))
+        if len(validation) and not self._configuration.compares_distances:
+            self._look("scores of the ensemble")
+        run = FinishedRun.of_results(self._output.folder, self._record, data, self._trials, baseline, known, held_out, chosen)
+        predictors, models = self._models(run, before)
+        self._output.publish(run, models | self._files(run), before, partial(self._verify, predictors))
         return run.metrics
 
     def _ids(self, test: Reviews) -> list[str | None] | None:
@@ -216,39 +218,42 @@ class _Job:
         place = {index: number for number, index in enumerate(self._corpus.part("test").tolist())}
         return [ids[place[index]] for index in test.indices.tolist()]
 
-    def _models(self, baseline: BaselineResult) -> tuple[list[Predictor], dict[str, Content]]:
-        """The best seeds' networks, and the baseline; without weights here, they are those that the finished run left."""
+    def _models(self, run: FinishedRun, before: VerifiedRun | None) -> tuple[list[Predictor], dict[str, Content]]:
+        """The models that the finished run before has not left as they are, and their files."""
+        tables = self._tables()
+        values = self._configuration.hyperparameters
+        models = Models(values, self._corpus.words, tables, self._record.device)
         predictors: list[Predictor] = []
         files: dict[str, Content] = {}
-        words = self._corpus.words
         for name in self._trials.architectures:
             best = self._trials.best(name)
-            if best is not None and best.weights is not None:
-                from job.network import export
-
-                network = self._predictor(name, best.record, best.weights)
-                predictors.append(network)
-                files[f"{name}/{finished.model_file(name)}"] = network.forward.network.save
-                files[f"{name}/{finished.SAVED_MODEL}"] = partial(export.save, network.forward, words, network.threshold)
-        if baseline.weights is not None:
-            from job.network import export
-
-            linear = ModelName.baseline
-            threshold = _threshold(baseline.record)
-            predictors.append(LinearPredictor(baseline.weights, words, threshold))
-            files[f"{linear}/{finished.model_file(linear)}"] = baseline.weights.to_safetensors()
-            files[f"{linear}/{finished.SAVED_MODEL}"] = partial(export.save_linear, baseline.weights, words, threshold)
+            entry = before.metrics.architectures.get(name) if before else None
+            if best is None or best.weights is None or (entry and entry.best_seed == best.record.seed):
+                continue
+            predictors.append(models.network(name, best.record.seed, best.weights, run.metrics.threshold(ModelName(name))))
+            files |= exported(predictors[-1])
+        linear = run.baseline.weights
+        if linear is not None:
+            predictors.append(models.linear(linear, run.metrics.threshold(ModelName.baseline)))
+            files |= exported(predictors[-1], linear.to_safetensors())
+        elif before is not None:
+            linear = before.linear_weights()
+        if run.ensemble is not None and linear is not None:
+            weights = {(str(name), each.record.seed): each.weights or [] for name, each in self._trials}
+            predictors.append(models.ensemble(run.ensemble.record, weights, linear))
+            files |= exported(predictors[-1], self._trials.weights_to_safetensors())
+        if tables is not None:
+            files[finished.EVIDENCE] = tables.to_safetensors()
         return predictors, files
 
-    def _predictor(self, name: Architecture, record: TrialRecord, weights: list[np.ndarray]) -> NetworkPredictor:
-        from job.network.build import build_for, set_weights
-        from job.network.forward import Forward
+    def _tables(self) -> Tables | None:
+        """Where the networks look up their evidence; None where they read none."""
+        from job.training import evidence
 
-        values = self._configuration.hyperparameters[name]
-        network = build_for(name, values, record.seed, split(self._corpus, values).train)
-        set_weights(network, weights)
-        forward = Forward(network, values, kernel.choose(self._record.device, name, values))
-        return NetworkPredictor(name, forward, self._corpus.words, _threshold(record))
+        for values in self._configuration.hyperparameters.values():
+            if values.evidence:
+                return evidence.load(self._parts.train, values, self._configuration.source.cache).tables
+        return None
 
     def _files(self, run: FinishedRun) -> dict[str, Content]:
         hashes = np.sort(np.concatenate([part.hashes for part in self._parts[:2]]))
@@ -267,23 +272,10 @@ class _Job:
         return files
 
     def _verify(self, predictors: list[Predictor]) -> None:
-        """The exported models must give, in a process of their own, what the trained ones do."""
-        if not predictors:
-            return
-        from job.network import export
-
         train, validation, _ = self._parts
         # Not of the test part, which is for scores only.
         asked = validation if len(validation) else train
-        texts = [*(asked.text(place) for place in range(min(_VERIFIED, len(asked)))), *_ODD_TEXTS]
-        folders = [self._output.folder / each.name / finished.SAVED_MODEL for each in predictors]
-        expected = [each.probabilities(texts) for each in predictors]
-        difference = export.verify(folders, texts, expected, [each.threshold for each in predictors])
-        log.info(f"exported models loaded in a fresh process: {difference:.1e} from the trained ones at most")
-
-
-def _threshold(record: TrialRecord | BaselineRecord) -> float:
-    return record.threshold.value if record.threshold else HALF
+        verify(self._output.folder, predictors, [asked.text(place) for place in range(min(_VERIFIED, len(asked)))])
 
 
 def _is_still(before: VerifiedRun | None, output: Output) -> bool:

@@ -1,6 +1,6 @@
 """Batches of reviews of similar length, in an order that (seed, epoch) alone determines."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,11 @@ class Batch(NamedTuple):
     tokens: NDArray[np.int32]
     """<int32>[batch, length]"""
     labels: NDArray[np.float32]
-    """<float32>[batch], 0 or 1"""
+    """<float32>[batch], 0 or 1, or between them where a label is a guess"""
+    numbers: NDArray[np.float16]
+    """<float16>[batch, length, kinds], what the n-grams that end at each token say (job/data/evidence.py)"""
+    linear: NDArray[np.float32]
+    """<float32>[batch], the linear model's logits; 0 where there is none"""
 
 
 def training_order(
@@ -45,9 +49,14 @@ def evaluation_order(lengths: NDArray[np.int64], batch_size: int) -> list[NDArra
     return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
 
 
-def padded(reviews: list[NDArray[np.int32]], length: int | None = None) -> NDArray[np.int32]:
-    """Reviews <int32>[tokens] as one <int32>[reviews, length], by default as long as the longest."""
-    tokens = np.full((len(reviews), length or max(len(review) for review in reviews)), PAD, dtype=np.int32)
-    for row, review in zip(tokens, reviews, strict=True):
+def padded(reviews: list[NDArray[Any]], length: int | None = None) -> NDArray[Any]:
+    """Reviews <int32>[tokens] as one <int32>[reviews, length], by default as long as the longest.
+
+    Likewise <float16>[tokens, kinds] become <float16>[reviews, length, kinds].
+    """
+    longest = length or max(len(review) for review in reviews)
+    first = reviews[0]
+    rows = np.full((len(reviews), longest, *first.shape[1:]), PAD, first.dtype)
+    for row, review in zip(rows, reviews, strict=True):
         row[: len(review)] = review
-    return tokens
+    return rows

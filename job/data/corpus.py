@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,12 +118,17 @@ class Corpus:
         return " ".join(self.words[number - FIRST_WORD_ID] for number in ids[ids >= FIRST_WORD_ID].tolist())
 
     def release(self) -> None:
-        """Releases the mapped pages that were read, so that memory does not grow to the size of the file.
+        """Releases the mapped pages that were read, so that memory does not grow to the size of the file."""
+        release(self.tokens)
 
-        They stay in the system's cache, from which reading them again costs no more than a page fault.
-        """
-        if isinstance(self.tokens.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-            self.tokens.base.madvise(mmap.MADV_DONTNEED)
+
+def release(array: NDArray[Any]) -> None:
+    """Releases the pages of a mapped array that were read.
+
+    They stay in the system's cache, from which reading them again costs no more than a page fault.
+    """
+    if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        array.base.madvise(mmap.MADV_DONTNEED)
 
 
 def load(source: DataSource, for_scoring: bool = False) -> Corpus:

@@ -1,11 +1,7 @@
-"""Words and pairs of neighbouring words as features: which pairs count, where they occur, and what they say of the label.
+"""Words, and pairs and triples of neighbouring words, as features: which ones count, and where they occur."""
 
-All functions here look at whole reviews: they ignore a view's `max_tokens`.
-"""
-
-import functools
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,24 +10,63 @@ from numpy.typing import NDArray
 from job.data.reviews import Reviews
 from job.data.tokens import FIRST_WORD_ID
 
-# Reviews counted at a time, so that memory grows with the number of distinct pairs and not with the data.
+# Reviews counted at a time, so that memory grows with the number of distinct n-grams and not with the data.
 _BLOCK = 20_000
-_SMOOTHING = 1.0
 
 
-@functools.lru_cache(maxsize=4)
-def frequent_bigrams(reviews: Reviews, count: int) -> NDArray[np.int64]:
-    """The `count` most frequent bigrams of these reviews, sorted: <int64>[bigrams].
+@dataclass(frozen=True, eq=False)
+class Ngrams:
+    """The n-grams that are features: every word, and some pairs and triples.
 
-    A bigram is the number `first * vocabulary_size + second` of its token ids. Pairs that hold a special token, such as
-    the unknown one, are left out, and so are pairs that occur once: those could only be learned by heart. Of equally
-    frequent pairs the ones with the lower numbers are taken.
+    A pair is the number `first * vocabulary_size + second` of its token ids, a triple `pair * vocabulary_size + third`. A
+    feature's number is a word's token id; then come the pairs in their order, then the triples.
     """
+
+    vocabulary_size: int
+    bigrams: NDArray[np.int64]
+    """<int64>[pairs], sorted."""
+    trigrams: NDArray[np.int64]
+    """<int64>[triples], sorted."""
+
+    def __len__(self) -> int:
+        return self.vocabulary_size + len(self.bigrams) + len(self.trigrams)
+
+    def ending(self, tokens: NDArray[np.int32], owners: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The features that end at each token, <int32>[tokens, 3]: the word, the pair, the triple; -1 where it is none.
+
+        Args:
+            tokens: Of some reviews, one after the other, <int32>[tokens].
+            owners: The number of the review that each belongs to, <int64>[tokens].
+        """
+        found = np.full((len(tokens), 3), -1, np.int32)
+        is_word = tokens >= FIRST_WORD_ID
+        found[is_word, 0] = tokens[is_word]
+        first = self.vocabulary_size
+        for order, keys in ((2, self.bigrams), (3, self.trigrams)):
+            if len(keys):
+                ends, numbers = _numbers(tokens, owners, self.vocabulary_size, order)
+                places = np.minimum(np.searchsorted(keys, numbers), len(keys) - 1)
+                found[ends, order - 1] = np.where(keys[places] == numbers, first + places, -1)
+            first += len(keys)
+        return found
+
+
+def frequent(reviews: Reviews, bigrams: int, trigrams: int) -> Ngrams:
+    """The most frequent n-grams of these reviews, so many pairs and triples at most.
+
+    N-grams that hold a special token, such as the unknown one, are left out, and so are those that occur once: they could
+    only be learned by heart. Of equally frequent ones those with the lower numbers are taken.
+    """
+    size = reviews.vocabulary_size
+    return Ngrams(size, _frequent(reviews, 2, bigrams), _frequent(reviews, 3, trigrams))
+
+
+def _frequent(reviews: Reviews, order: int, count: int) -> NDArray[np.int64]:
     if not count:
         return np.empty(0, np.int64)
     keys, counts = np.empty(0, np.int64), np.empty(0, np.int64)
-    for block in _blocks(reviews):
-        _, found = _bigrams(*_flat(block), reviews.vocabulary_size)
+    for block in blocks(reviews, _BLOCK):
+        _, found = _numbers(*flat(block), reviews.vocabulary_size, order)
         more, times = np.unique(found, return_counts=True)
         keys, places = np.unique(np.concatenate([keys, more]), return_inverse=True)
         counts = np.bincount(places, np.concatenate([counts, times]), len(keys)).astype(np.int64)
@@ -39,81 +74,53 @@ def frequent_bigrams(reviews: Reviews, count: int) -> NDArray[np.int64]:
     return np.sort(keys[np.lexsort((keys, -counts))[:count]])
 
 
-def presence(reviews: Reviews, pairs: NDArray[np.int64]) -> Any:
-    """Which words and which of these bigrams occur in each review: a sparse <float32>[reviews, features] of ones.
-
-    Features below the vocabulary's size are token ids; those from it on are bigrams.
-
-    Args:
-        pairs: <int64>[bigrams], sorted, as in `frequent_bigrams`.
-    """
-    return occurrences(*_flat(reviews), len(reviews), pairs, reviews.vocabulary_size)
+def presence(reviews: Reviews, ngrams: Ngrams) -> Any:
+    """Which features occur in each review: a sparse <float32>[reviews, features] of ones."""
+    return occurrences(*flat(reviews), len(reviews), ngrams)
 
 
-def occurrences(tokens: NDArray[np.int64], owners: NDArray[np.int64], reviews: int, pairs: NDArray[np.int64], size: int) -> Any:
+def occurrences(tokens: NDArray[np.int32], owners: NDArray[np.int64], reviews: int, ngrams: Ngrams) -> Any:
     """The same of reviews that belong to no corpus.
 
     Args:
-        tokens: Of all reviews, one after the other, <int64>[tokens].
-        owners: The place of the review that each belongs to, <int64>[tokens], from 0 to before `reviews`.
-        size: The vocabulary's.
+        tokens, owners: As in `Ngrams.ending`; owners from 0 to before `reviews`.
     """
     from scipy.sparse import csr_matrix
 
-    features = size + len(pairs)
-    is_word = tokens >= FIRST_WORD_ID
-    rows, keys = _bigrams(tokens, owners, size)
-    places = np.searchsorted(pairs, keys)
-    known = np.append(pairs, -1)[places] == keys
+    found = ngrams.ending(tokens, owners)
+    is_there = found >= 0
     # One number for every pair of review and feature, so that a sort finds what occurs twice; np.unique takes several times as long.
-    cells = [owners[is_word] * features + tokens[is_word], rows[known] * features + size + places[known]]
-    sorted_cells = np.sort(np.concatenate(cells))
-    rows, columns = np.divmod(sorted_cells[np.diff(sorted_cells, prepend=-1) > 0], features)
+    cells = np.sort((owners[:, None] * len(ngrams) + found)[is_there])
+    rows, columns = np.divmod(cells[np.diff(cells, prepend=-1) > 0], len(ngrams))
     ends = np.searchsorted(rows, np.arange(reviews + 1))
-    return csr_matrix((np.ones(len(columns), np.float32), columns.astype(np.int32), ends), (reviews, features))
+    return csr_matrix((np.ones(len(columns), np.float32), columns.astype(np.int32), ends), (reviews, len(ngrams)))
 
 
-def log_count_ratios(reviews: Reviews, pairs: NDArray[np.int64]) -> NDArray[np.float32]:
-    """How much larger a feature's share of the positive reviews' features is than of the negative ones', as a logarithm.
+def blocks(reviews: Reviews, size: int) -> Iterator[Reviews]:
+    """So many reviews at a time."""
+    for first in range(0, len(reviews), size):
+        yield reviews.take(slice(first, first + size))
 
-    Source: Wang and Manning (2012), "Baselines and Bigrams", section 2.1, on presence, with 1 added to each count.
 
-    Args:
-        pairs: As in `presence`.
+def flat(reviews: Reviews) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """All tokens that are read, one review after the other, and the place of the review that each belongs to.
 
-    Returns:
-        <float32>[features], in the order of `presence`.
+    Both are of the tokens: <int32>[tokens] and <int64>[tokens].
     """
-    sums = np.full((2, reviews.vocabulary_size + len(pairs)), _SMOOTHING)
-    for block in _blocks(reviews):
-        found, labels = presence(block, pairs), block.labels
-        for side in (0, 1):
-            sums[side] += np.asarray(found[labels == side].sum(0)).ravel()
-    negative, positive = sums / sums.sum(1, keepdims=True)
-    return np.asarray(np.log(positive / negative), np.float32)
-
-
-def _blocks(reviews: Reviews) -> Iterator[Reviews]:
-    for first in range(0, len(reviews), _BLOCK):
-        yield reviews.take(slice(first, first + _BLOCK))
-
-
-def _flat(reviews: Reviews) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All tokens of whole reviews, one after the other, and the place of the review that each belongs to: both <int64>[tokens]."""
-    whole = replace(reviews, max_tokens=None)
-    tokens = whole.flat().astype(np.int64)
+    tokens = reviews.flat()
     reviews.corpus.release()
-    return tokens, np.repeat(np.arange(len(whole)), whole.lengths)
+    return tokens, np.repeat(np.arange(len(reviews)), reviews.lengths)
 
 
-def _bigrams(
-    tokens: NDArray[np.int64], owners: NDArray[np.int64], vocabulary_size: int
+def _numbers(
+    tokens: NDArray[np.int32], owners: NDArray[np.int64], size: int, order: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The bigrams without a special token, in order: the place of each one's review, and its number; both <int64>[bigrams].
-
-    Args:
-        tokens, owners: As `_flat` returns them.
-    """
-    is_word = tokens >= FIRST_WORD_ID
-    both = is_word[:-1] & is_word[1:] & (owners[:-1] == owners[1:])
-    return owners[1:][both], tokens[:-1][both] * vocabulary_size + tokens[1:][both]
+    """The n-grams of so many words without a special token: the place of each one's last token, and its number."""
+    wide = tokens.astype(np.int64)
+    ends = len(tokens) - order + 1
+    whole, numbers = owners[: max(0, ends)] == owners[order - 1 :], np.zeros(max(0, ends), np.int64)
+    for place in range(order):
+        part = wide[place : place + max(0, ends)]
+        whole &= part >= FIRST_WORD_ID
+        numbers = numbers * size + part
+    return np.flatnonzero(whole) + order - 1, numbers[whole]

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from job.data.corpus import Corpus
 from job.data.tokens import clip
 from job.errors import DataError
 from job.presets import Hyperparameters
+
+if TYPE_CHECKING:
+    from job.data.evidence import Evidence
 
 # Batches between two releases of mapped pages: each review maps some 64 KiB around itself.
 _RELEASE = 4
@@ -33,6 +36,12 @@ class Reviews:
     """Only this many tokens at a review's end are read; all of them by default."""
     length: int | None = None
     """What batches are padded to; by default their longest review."""
+    evidence: "Evidence | None" = None
+    """What n-grams say of the corpus's reviews, where that is read."""
+    kinds: int = 0
+    """How many of the evidence's numbers are read."""
+    soft: NDArray[np.float32] | None = None
+    """<float32>[reviews of the corpus], what is trained on instead of the labels."""
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -41,6 +50,16 @@ class Reviews:
     def labels(self) -> NDArray[np.int8]:
         """<int8>[reviews], 0 or 1."""
         return self.corpus.labels[self.indices]
+
+    @cached_property
+    def targets(self) -> NDArray[np.float32]:
+        """<float32>[reviews], what is trained on: the labels, or a teacher's guesses."""
+        return self.labels.astype(np.float32) if self.soft is None else self.soft[self.indices]
+
+    @cached_property
+    def linear(self) -> NDArray[np.float32]:
+        """<float32>[reviews], the linear model's logits; 0 without evidence."""
+        return np.zeros(len(self), np.float32) if self.evidence is None else self.evidence.logits[self.indices]
 
     @cached_property
     def hashes(self) -> NDArray[np.uint64]:
@@ -61,6 +80,12 @@ class Reviews:
         """What is read of one review: <int32>[tokens]."""
         return clip(self.corpus.review(int(self.indices[place])), self.vocabulary_size, self.max_tokens)
 
+    def numbers(self, place: int) -> NDArray[np.float16]:
+        """What n-grams say at each token of one review, <float16>[tokens, kinds]."""
+        if self.evidence is None:
+            return np.empty((int(self.lengths[place]), 0), np.float16)
+        return self.evidence.of(int(self.indices[place]), self.kinds)
+
     def text(self, place: int) -> str:
         """The words of one review, as in `Corpus.text`."""
         return self.corpus.text(int(self.indices[place]))
@@ -70,10 +95,16 @@ class Reviews:
         pieces = [self.tokens(place) for place in range(len(self))]
         return np.concatenate(pieces) if pieces else np.empty(0, np.int32)
 
+    def flat_numbers(self) -> NDArray[np.float16]:
+        """What n-grams say at each token that is read of all reviews, one after the other: <float16>[all tokens, kinds]."""
+        pieces = [self.numbers(place) for place in range(len(self))]
+        return np.concatenate(pieces) if pieces else np.empty((0, self.kinds), np.float16)
+
     def batch(self, places: NDArray[np.int64]) -> Batch:
         """The reviews at these places as one padded batch."""
         tokens = padded([self.tokens(int(place)) for place in places], self.length)
-        return Batch(tokens, self.labels[places].astype(np.float32))
+        numbers = padded([self.numbers(int(place)) for place in places], self.length)
+        return Batch(tokens, self.targets[places], numbers, self.linear[places])
 
     def batches(self, order: list[NDArray[np.int64]]) -> Iterator[Batch]:
         """The batches of an order, each given by its places."""
@@ -81,6 +112,8 @@ class Reviews:
             yield self.batch(places)
             if number % _RELEASE == 0:
                 self.corpus.release()
+                if self.evidence is not None:
+                    self.evidence.release()
 
 
 class Parts(NamedTuple):

@@ -8,31 +8,26 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from job.data import ngrams
-from job.data.reviews import Reviews
+from job.data.evidence import Tables
 from job.data.tokens import FIRST_WORD_ID
 from job.errors import ConfigurationError
-from job.presets import PAD, Architecture, Hyperparameters
+from job.presets import PAD, UNKNOWN, Architecture, Hyperparameters
 
+NETWORK = "network"
+"""What the network is called behind its tables."""
 # Far below any tanh output, so that padding never is the maximum.
 _BELOW = -2.0
 
 
-def build(
-    architecture: Architecture,
-    values: Hyperparameters,
-    seed: int,
-    bigrams: NDArray[np.int64],
-    words: int | None = None,
-) -> keras.Model:
+def build(architecture: Architecture, values: Hyperparameters, seed: int, words: int | None = None) -> keras.Model:
     """Builds a network that maps a batch of reviews to probabilities <float32>[batch, 1] of being positive.
 
     Its input is <int32>[batch, length] token ids, padded at the end with 0; with `embedding_size` 0 it is
-    <float32>[batch, 1, max_tokens], each review one time step of raw ids, as in the tutorial.
+    <float32>[batch, 1, max_tokens], each review one time step of raw ids, as in the tutorial. With evidence it is a list:
+    the ids, the evidence's numbers <float32>[batch, length, kinds], and the linear model's logits <float32>[batch, 1].
     The weights are drawn from `seed`.
 
     Args:
-        bigrams: <int64>[bigrams], sorted, the ones with an embedding (see job/data/ngrams.py).
         words: How many there are in the vocabulary, where that is known: no more of them get an embedding. The others, and
             what is trained, are the same as in a larger table, which is drawn row by row.
     """
@@ -46,28 +41,61 @@ def build(
         return network
 
     tokens = keras.Input((None,), dtype="int32", name="tokens")
-    rows = values.vocabulary_size if words is None else min(values.vocabulary_size, FIRST_WORD_ID + words)
-    embedded = keras.layers.Embedding(rows, values.embedding_size, name="embedding")(tokens)
-    if len(bigrams):
-        wide = keras.ops.cast(tokens, "int64")
-        before = keras.ops.pad(wide, [[0, 0], [1, 0]])[:, :-1]
-        lookup = keras.layers.IntegerLookup(vocabulary=bigrams, name="bigram_number")
-        table = keras.layers.Embedding(len(bigrams) + 1, values.bigram_size, name="bigram_embedding")
-        pairs = table(lookup(before * values.vocabulary_size + wide))
-        embedded = keras.layers.Concatenate(name="word_and_bigram")([embedded, pairs])
-    outputs = _after_embedding(tokens, embedded, layer, values)
-    return keras.Model(tokens, outputs)
+    rows = embedding_rows(values, words)
+    embedded = keras.layers.Embedding(rows, values.embedding_size, name="embedding")
+    if not values.evidence:
+        return keras.Model(tokens, _after_embedding(tokens, embedded(tokens), layer, values))
+    numbers = keras.Input((None, values.evidence), name="numbers")
+    linear = keras.Input((1,), name="linear")
+    own = keras.ops.where(tokens < rows, tokens, UNKNOWN)
+    both = keras.layers.Concatenate(name="word_and_numbers")([embedded(own), numbers])
+    logit = _after_embedding(tokens, both, layer, values, "linear")
+    if values.linear_path:
+        start = keras.initializers.Constant(values.linear_path)
+        path = keras.layers.Dense(1, use_bias=False, kernel_initializer=start, name="linear_path")
+        logit = logit + path(linear)
+    probability = keras.layers.Activation("sigmoid", name="sigmoid")(logit)
+    return keras.Model([tokens, numbers, linear], probability, name=NETWORK)
 
 
-def build_for(architecture: Architecture, values: Hyperparameters, seed: int, train: Reviews) -> keras.Model:
-    """The network for the bigrams of the training reviews, with the embeddings' start that `ratio_scale` asks for."""
-    size = values.vocabulary_size
-    pairs = ngrams.frequent_bigrams(train, values.bigrams)
-    network = build(architecture, values, seed, pairs, len(train.corpus.words))
-    if values.ratio_scale:
-        ratios = values.ratio_scale * ngrams.log_count_ratios(train, pairs)
-        add_to_embeddings(network, ratios[: network.get_layer("embedding").input_dim], ratios[size:])
-    return network
+def embedding_rows(values: Hyperparameters, words: int | None) -> int:
+    """Token ids that have an embedding of their own; `words` as in `build`."""
+    rows = min(values.vocabulary_size, values.embedded_ids or values.vocabulary_size)
+    return rows if words is None else min(rows, FIRST_WORD_ID + words)
+
+
+def with_tables(network: keras.Model, values: Hyperparameters, tables: Tables) -> keras.Model:
+    """A network with evidence, behind the tables where it is looked up: from token ids <int32>[batch, length] alone."""
+    tokens = keras.Input((None,), dtype="int32", name="tokens")
+    known, found = tables.ngrams, tables.values.astype(np.float32)
+    size, first = known.vocabulary_size, known.vocabulary_size
+    wide = keras.ops.cast(tokens, "int64")
+    before = [keras.ops.pad(wide, [[0, 0], [back, 0]])[:, :-back] for back in (1, 2)]
+    keys = [wide, before[0] * size + wide, (before[1] * size + before[0]) * size + wide]
+    names = ("word", "bigram", "trigram")
+    sums, columns = [], []
+    for order, (name, key) in enumerate(zip(names, keys, strict=True)):
+        if order == 0:
+            places, rows = key, found[:size]
+        else:
+            vocabulary = (known.bigrams, known.trigrams)[order - 1]
+            # 0 is what is not among them; -2, which is no n-gram, is there as Keras wants one at least.
+            places = keras.layers.IntegerLookup(vocabulary=np.append(-2, vocabulary), name=f"{name}_number")(key)
+            rows = np.concatenate([np.zeros((2, 2), np.float32), found[first : first + len(vocabulary)]])
+            first += len(vocabulary)
+        start = keras.initializers.Constant(0.0)
+        table = keras.layers.Embedding(len(rows), 2, start, trainable=False, name=f"{name}_evidence")
+        columns.append(table(places))
+        table.set_weights([rows])
+        # Each n-gram counts once a review.
+        in_order = keras.ops.sort(places, axis=1)
+        is_first = in_order != keras.ops.pad(in_order, [[0, 0], [1, 0]], constant_values=-1)[:, :-1]
+        weights = table(in_order)[:, :, 1] * keras.ops.cast(is_first, "float32")
+        sums.append(keras.ops.sum(weights, axis=1, keepdims=True) * float(tables.scales[3 + order]))
+    numbers = [column[:, :, kind : kind + 1] for kind in (0, 1) for column in columns]
+    numbers = keras.layers.Concatenate(name="numbers")(numbers[: values.evidence])
+    linear = sums[0] + sums[1] + sums[2] + float(tables.bias)
+    return keras.Model(tokens, network([tokens, numbers, linear]))
 
 
 def set_weights(network: keras.Model, weights: list[NDArray[Any]]) -> None:
@@ -85,18 +113,14 @@ def set_weights(network: keras.Model, weights: list[NDArray[Any]]) -> None:
 
 
 def load(path: Path) -> keras.Model:
-    """The network in a model.keras."""
-    return keras.saving.load_model(path)
-
-
-def add_to_embeddings(network: keras.Model, words: NDArray[np.float32], bigrams: NDArray[np.float32]) -> None:
-    """Adds to the first number of each word's embedding, <float32>[vocabulary], and of each bigram's, <float32>[bigrams]."""
-    for name, values in (("embedding", words), ("bigram_embedding", np.append(np.float32(0.0), bigrams))):
-        if len(values) > 1:
-            table = network.get_layer(name).embeddings
-            start = table.numpy()
-            start[:, 0] += values
-            table.assign(start)
+    """The network in a model.keras, without the tables that stand before it."""
+    whole = keras.saving.load_model(path)
+    names = [layer.name for layer in whole.layers]
+    if "bigram_embedding" in names:
+        raise ConfigurationError(
+            f"{path}: is of an earlier version, whose networks had embeddings of bigrams; use that version, or the SavedModel beside it"
+        )
+    return whole.get_layer(NETWORK) if NETWORK in names else whole
 
 
 def as_input(values: Hyperparameters, tokens: tf.Tensor) -> tf.Tensor:
@@ -124,7 +148,9 @@ def _recurrent(architecture: Architecture, values: Hyperparameters) -> keras.lay
     return keras.layers.Bidirectional(layer, name="bidirectional") if values.bidirectional else layer
 
 
-def _after_embedding(tokens: Any, embedded: Any, layer: keras.layers.Layer, values: Hyperparameters) -> Any:
+def _after_embedding(
+    tokens: Any, embedded: Any, layer: keras.layers.Layer, values: Hyperparameters, activation: str = "sigmoid"
+) -> Any:
     mask = keras.ops.not_equal(tokens, PAD)
     outputs = layer(embedded, mask=mask)
     if values.pooling == "max_mean":
@@ -135,4 +161,4 @@ def _after_embedding(tokens: Any, embedded: Any, layer: keras.layers.Layer, valu
         outputs = keras.layers.Concatenate(name="max_mean")([highest, mean])
     if values.hidden_units:
         outputs = keras.layers.Dense(values.hidden_units, activation="relu", name="hidden")(outputs)
-    return keras.layers.Dense(1, activation="sigmoid", name="probability")(outputs)
+    return keras.layers.Dense(1, activation=activation, name="probability")(outputs)

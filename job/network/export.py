@@ -4,19 +4,23 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from job.analysis import ensemble
 from job.analysis.scores import is_positive
+from job.data.evidence import Tables
+from job.data.ngrams import Ngrams
 from job.data.tokens import APOSTROPHES, FIRST_WORD_ID, SEPARATORS
 from job.errors import JobError
 from job.network.build import as_input
-from job.network.forward import Forward
+from job.network.predictor import EnsemblePredictor, LinearPredictor, NetworkPredictor, Predictor
 from job.output.results import LinearWeights
 from job.presets import HALF, PAD, START, UNKNOWN, Hyperparameters
 
@@ -45,11 +49,10 @@ class _Tokenizer(tf.Module):
         words: The vocabulary by rank.
     """
 
-    def __init__(self, words: list[str], vocabulary_size: int) -> None:
+    def __init__(self, words: list[str]) -> None:
         super().__init__()
-        known = words[: vocabulary_size - FIRST_WORD_ID]
-        ids = tf.range(FIRST_WORD_ID, FIRST_WORD_ID + len(known))
-        entries = tf.lookup.KeyValueTensorInitializer(tf.constant(known, tf.string), ids)
+        ids = tf.range(FIRST_WORD_ID, FIRST_WORD_ID + len(words))
+        entries = tf.lookup.KeyValueTensorInitializer(tf.constant(words, tf.string), ids)
         self._ids = tf.lookup.StaticHashTable(entries, UNKNOWN)
 
     def ids(self, text: tf.Tensor) -> tf.RaggedTensor:
@@ -67,105 +70,168 @@ def _any_of(characters: str) -> str:
     return "[" + "".join(f"\\x{{{ord(character):x}}}" for character in characters) + "]"
 
 
-class TextModel(tf.Module):
-    """A network behind the tokenizer.
+class _NgramTable(tf.Module):
+    """`Ngrams.ending` and what is looked up by it, in TensorFlow's own operations.
 
     Args:
+        values: <float>[features + 1, columns]; the last row is of what is no feature.
+    """
+
+    def __init__(self, ngrams: Ngrams, values: NDArray[Any]) -> None:
+        super().__init__()
+        self._size, self._count = ngrams.vocabulary_size, len(ngrams)
+        # Behind the last key, so that a search never ends outside.
+        ends = np.iinfo(np.int64).max
+        self._keys = [tf.Variable(np.append(keys, ends), trainable=False) for keys in (ngrams.bigrams, ngrams.trigrams)]
+        self._values = tf.Variable(values, trainable=False)
+
+    def ending(self, tokens: tf.RaggedTensor) -> tf.Tensor:
+        """The features that end at each token, <int64>[tokens, 3]; where there is none, the number of features."""
+        ids, owners = tf.cast(tokens.flat_values, tf.int64), tokens.value_rowids()
+
+        def earlier(back: int) -> tf.Tensor:
+            """The token before in the same review, and 0 where there is none."""
+            same = tf.pad(owners, [[back, 0]], constant_values=-1)[: tf.size(owners)] == owners
+            return tf.where(same, tf.pad(ids, [[back, 0]])[: tf.size(ids)], 0)
+
+        first, found = tf.constant(self._size, tf.int64), [tf.where(ids >= FIRST_WORD_ID, ids, self._count)]
+        key, is_whole = ids, ids >= FIRST_WORD_ID
+        before, scale = (earlier(1), earlier(2)), 1
+        for keys, each in zip(self._keys, before, strict=True):
+            scale *= self._size
+            key, is_whole = each * scale + key, is_whole & (each >= FIRST_WORD_ID)
+            places = tf.searchsorted(keys, key, out_type=tf.int64)
+            found.append(tf.where(is_whole & (tf.gather(keys, places) == key), first + places, self._count))
+            first += tf.size(keys, tf.int64) - 1
+        return tf.stack(found, axis=1)
+
+    def values(self, features: tf.Tensor) -> tf.Tensor:
+        """What stands in the table: <float32>[…, columns]."""
+        return tf.cast(tf.gather(self._values, features), tf.float32)
+
+    def sums(self, tokens: tf.RaggedTensor, features: tf.Tensor, column: int, scales: list[float]) -> tf.Tensor:
+        """For each review the sum of a column over the features that it has, each counted once: <float32>[reviews].
+
+        Args:
+            scales: Of words, pairs and triples.
+        """
+        count = self._count + 1
+        total = tf.zeros([tokens.nrows()])
+        for order, scale in enumerate(scales):
+            cells, _ = tf.unique(tokens.value_rowids() * count + features[:, order])
+            found = self.values(cells % count)[:, column] * scale
+            total += tf.math.unsorted_segment_sum(found, cells // count, tokens.nrows())
+        return total
+
+
+class Member(Protocol):
+    """A model of which a `TextModel` is made."""
+
+    def probabilities(self, words: tf.RaggedTensor) -> tf.Tensor:
+        """<float32>[batch] of token ids <int32>[batch, words], without a start token."""
+
+
+class NetworkMember(tf.Module):
+    """A network.
+
+    Args:
+        table: Where its evidence is looked up, if it reads any; networks may share one.
+    """
+
+    def __init__(
+        self, network: keras.Model, values: Hyperparameters, tables: Tables | None, table: _NgramTable | None = None
+    ) -> None:
+        super().__init__()
+        self._network, self._values, self._tables = network, values, tables
+        self.table = table or (_NgramTable(tables.ngrams, tables.values) if tables else None)
+
+    def probabilities(self, words: tf.RaggedTensor) -> tf.Tensor:
+        """See `Member`."""
+        values, tokens = self._values, self.encode(words)
+        if not values.evidence:
+            length = None if values.embedding_size else values.max_tokens
+            return self._network(as_input(values, tokens.to_tensor(PAD, shape=[None, length])), training=False)[:, 0]
+        assert self.table is not None
+        assert self._tables is not None
+        features = self.table.ending(tokens)
+        found = self.table.values(features)
+        by_kind = tf.concat([found[:, :, 0], found[:, :, 1]], axis=1)[:, : values.evidence]
+        numbers = tokens.with_flat_values(by_kind).to_tensor(0.0, shape=[None, None, values.evidence])
+        linear = self.table.sums(tokens, features, 1, self._tables.scales[3:].tolist()) + float(self._tables.bias)
+        return self._network([tokens.to_tensor(PAD), numbers, linear[:, None]], training=False)[:, 0]
+
+    def encode(self, words: tf.RaggedTensor) -> tf.RaggedTensor:
+        """What the network reads: <int32>[batch, tokens]."""
+        ids = tf.concat([tf.fill([words.nrows(), 1], START), words], axis=1)
+        # A review's last tokens are read.
+        ids = ids[:, -self._values.max_tokens :]
+        return ids.with_flat_values(tf.where(ids.flat_values < self._values.vocabulary_size, ids.flat_values, UNKNOWN))
+
+
+class LinearMember(tf.Module):
+    """The baseline: `ngrams.occurrences` and its weights."""
+
+    def __init__(self, weights: LinearWeights) -> None:
+        super().__init__()
+        self._size, self._bias = int(weights.vocabulary_size[0]), float(weights.bias[0])
+        known = Ngrams(self._size, weights.bigrams, weights.trigrams)
+        self._table = _NgramTable(known, np.append(weights.by_feature(), np.float32(0))[:, None])
+
+    def probabilities(self, words: tf.RaggedTensor) -> tf.Tensor:
+        """See `Member`."""
+        words = words.with_flat_values(tf.where(words.flat_values < self._size, words.flat_values, UNKNOWN))
+        return tf.sigmoid(self._table.sums(words, self._table.ending(words), 0, [1.0, 1.0, 1.0]) + self._bias)
+
+
+class TextModel(tf.Module):
+    """A model, or an ensemble of several, behind the tokenizer.
+
+    Args:
+        members: Each with its weight, of one alone 1.
         words: The vocabulary by rank.
         threshold: Above it a probability is labelled positive.
     """
 
-    def __init__(self, network: keras.Model, values: Hyperparameters, words: list[str], threshold: float = HALF) -> None:
+    def __init__(self, members: Sequence[tuple[Member, float]], words: list[str], threshold: float = HALF) -> None:
         super().__init__()
-        self._network, self._values, self._threshold = network, values, threshold
-        self._tokenizer = _Tokenizer(words, values.vocabulary_size)
+        self._members, self._weights = [member for member, _ in members], [weight for _, weight in members]
+        self._threshold, self.tokenizer = threshold, _Tokenizer(words)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def serve(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """From <string>[batch], UTF-8, to `probability` <float32>[batch] of being positive, and `label` <string>[batch]."""
-        inputs = as_input(self._values, self.encode(text))
-        return _labelled(self._network(inputs, training=False)[:, 0], self._threshold)
-
-    def encode(self, text: tf.Tensor) -> tf.Tensor:
-        """Token ids <int32>[batch, length] of <string>[batch], padded at the end."""
-        values = self._values
-        ids = self._tokenizer.ids(text)
-        ids = tf.concat([tf.fill([ids.nrows(), 1], START), ids], axis=1)
-        # A review's last tokens are read.
-        ids = ids[:, -values.max_tokens :]
-        length = None if values.embedding_size else values.max_tokens
-        return ids.to_tensor(PAD, shape=[None, length])
-
-
-class LinearTextModel(tf.Module):
-    """The baseline behind the tokenizer: `ngrams.occurrences` and its weights.
-
-    Args:
-        words: The vocabulary by rank.
-        threshold: As in `TextModel`.
-    """
-
-    def __init__(self, weights: LinearWeights, words: list[str], threshold: float = HALF) -> None:
-        super().__init__()
-        self._threshold = threshold
-        self._size = int(weights.vocabulary_size[0])
-        self._tokenizer = _Tokenizer(words, self._size)
-        # An id or a pair that has no weight finds the zero behind the last one.
-        self._words = tf.Variable(np.append(weights.words, np.float32(0)), trainable=False)
-        self._pairs = tf.Variable(np.append(weights.bigrams, np.iinfo(np.int64).max), trainable=False)
-        self._pair_weights = tf.Variable(np.append(weights.bigram_weights, np.float32(0)), trainable=False)
-        self._bias = float(weights.bias[0])
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
-    def serve(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """From <string>[batch], UTF-8, to `probability` <float32>[batch] of being positive, and `label` <string>[batch]."""
-        tokens = self._tokenizer.ids(text)
-        ids, owners = tf.cast(tokens.flat_values, tf.int64), tokens.value_rowids()
-        is_word = ids >= FIRST_WORD_ID
-        together = is_word[:-1] & is_word[1:] & (owners[:-1] == owners[1:])
-        pairs = tf.boolean_mask(ids[:-1] * self._size + ids[1:], together)
-        places = tf.searchsorted(self._pairs, pairs, out_type=tf.int64)
-        known = tf.gather(self._pairs, places) == pairs
-        last = tf.size(self._pair_weights, tf.int64) - 1
-        of_words = _presence_sums(
-            tf.minimum(tf.where(is_word, ids, tf.size(self._words, tf.int64)), tf.size(self._words, tf.int64) - 1),
-            owners,
-            self._words,
-            tokens.nrows(),
-        )
-        of_pairs = _presence_sums(
-            tf.where(known, places, last), tf.boolean_mask(owners[1:], together), self._pair_weights, tokens.nrows()
-        )
-        return _labelled(tf.sigmoid(of_words + of_pairs + self._bias), self._threshold)
+        words = self.tokenizer.ids(text)
+        found = [member.probabilities(words) for member in self._members]
+        probability = found[0]
+        if len(found) > 1:
+            bound = np.float32(ensemble.BOUND)
+            inside = [tf.clip_by_value(each, bound, 1 - bound) for each in found]
+            votes = [weight * (tf.math.log(each) - tf.math.log1p(-each)) for each, weight in zip(inside, self._weights)]
+            probability = tf.sigmoid(tf.add_n(votes))
+        return {
+            "probability": probability,
+            "label": tf.where(probability > np.float32(self._threshold), "positive", "negative"),
+        }
 
 
-def _labelled(probability: tf.Tensor, threshold: float) -> dict[str, tf.Tensor]:
-    """The outputs of a model, for probabilities <float32>[batch]."""
-    return {"probability": probability, "label": tf.where(probability > np.float32(threshold), "positive", "negative")}
+def text_model(predictor: Predictor) -> TextModel:
+    """What a predictor does, as TensorFlow's operations."""
+    parts = predictor.members if isinstance(predictor, EnsemblePredictor) else [(predictor, 1.0)]
+    members: list[tuple[Member, float]] = []
+    shared: dict[int, _NgramTable] = {}
+    for each, weight in parts:
+        if isinstance(each, NetworkPredictor):
+            member = NetworkMember(each.forward.network, each.forward.values, each.tables, shared.get(id(each.tables)))
+            if member.table:
+                shared[id(each.tables)] = member.table
+            members.append((member, weight))
+        elif isinstance(each, LinearPredictor):
+            members.append((LinearMember(each.weights), weight))
+    return TextModel(members, predictor.words, predictor.threshold)
 
 
-def _presence_sums(features: tf.Tensor, owners: tf.Tensor, weights: tf.Variable, reviews: tf.Tensor) -> tf.Tensor:
-    """For each review the sum of the weights of the features that it has, each counted once: <float32>[reviews]."""
-    count = tf.size(weights, tf.int64)
-    cells, _ = tf.unique(owners * count + features)
-    return tf.math.unsorted_segment_sum(tf.gather(weights, cells % count), cells // count, reviews)
-
-
-def save(forward: Forward, words: list[str], threshold: float, folder: Path) -> None:
-    """Writes a SavedModel, with `serving_default` as its signature, to a folder.
-
-    Args:
-        words: The vocabulary by rank.
-    """
-    _save(TextModel(forward.network, forward.values, words, threshold), folder)
-
-
-def save_linear(weights: LinearWeights, words: list[str], threshold: float, folder: Path) -> None:
-    """The same of the baseline."""
-    _save(LinearTextModel(weights, words, threshold), folder)
-
-
-def _save(model: TextModel | LinearTextModel, folder: Path) -> None:
+def save(model: TextModel, folder: Path) -> None:
+    """Writes a SavedModel, with `serving_default` as its signature, to a folder."""
     tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
 
 

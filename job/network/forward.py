@@ -1,6 +1,6 @@
 """A network's forward pass: one path for training and for use, on whichever kernel runs the recurrence."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import keras
 import numpy as np
@@ -13,6 +13,43 @@ from job.presets import PAD, START, UNKNOWN, Architecture, Hyperparameters
 from job.records.base import Kernel
 
 _TOKENS = tf.TensorSpec([None, None], tf.int32)
+SIGNATURE = (_TOKENS, tf.TensorSpec([None, None, None], tf.float16), tf.TensorSpec([None], tf.float32))
+"""Of `Inputs`."""
+
+
+class Inputs(NamedTuple):
+    """What a network reads of a batch of reviews."""
+
+    tokens: tf.Tensor
+    """<int32>[batch, length]"""
+    numbers: tf.Tensor
+    """<float16>[batch, length, kinds], the evidence's; of no kind where the network reads none."""
+    linear: tf.Tensor
+    """<float32>[batch], the linear model's logits; 0 where the network reads none."""
+
+
+class Readable(Protocol):
+    """Reviews as arrays."""
+
+    @property
+    def tokens(self) -> NDArray[np.int32]:
+        """<int32>[batch, length], padded at the end with 0."""
+
+    @property
+    def numbers(self) -> NDArray[np.float16]:
+        """<float16>[batch, length, kinds]"""
+
+    @property
+    def linear(self) -> NDArray[np.float32]:
+        """<float32>[batch]"""
+
+
+class Logits(NamedTuple):
+    """What a network says of a batch, both <float32>[batch]."""
+
+    whole: tf.Tensor
+    alone: tf.Tensor
+    """Without what the linear model adds."""
 
 
 class _Lookup(NamedTuple):
@@ -44,47 +81,50 @@ class Forward:
         self._keras_cells = [layer.cell for layer in two]
         is_lstm = isinstance(self._keras_cells[0], keras.layers.LSTMCell)
         self._architecture = Architecture.lstm if is_lstm else Architecture.rnn
-        self._bigrams: NDArray[np.int64] | None = None
-        if any(layer.name == "bigram_number" for layer in network.layers):
-            known = network.get_layer("bigram_number").get_vocabulary(include_special_tokens=False)
-            self._bigrams = np.array(known, np.int64)
 
-    def logits(self, tokens: tf.Tensor, draw: tf.Tensor | None = None) -> tf.Tensor:
-        """The logits <float32>[batch]; to be traced, or run as it is.
+    def logits(self, inputs: Inputs, draw: tf.Tensor | None = None) -> Logits:
+        """The logits; to be traced, or run as it is.
 
         Args:
-            tokens: <int32>[batch, length]
             draw: <int32>[2], in training, from which alone the dropout is drawn. Without one there is no dropout, and on
                 cuDNN no gradient.
         """
         values, training = self.values, draw is not None
+        tokens, numbers, linear = inputs
         if not values.embedding_size:
             outputs = as_input(values, tokens)
             for layer in self.network.layers[:-1]:
                 outputs = layer(outputs, training=training)
-            return self._last(outputs)
+            alone = self._last(outputs)
+            return Logits(alone, alone)
+        numbers = tf.cast(numbers, tf.float32)
         if values.word_dropout and draw is not None:
-            dropped = tf.random.stateless_uniform(tf.shape(tokens), draw) < values.word_dropout
-            tokens = tf.where(dropped & (tokens > START), UNKNOWN, tokens)
-        hidden = self._hidden(self._features(tokens, self._look_up(tokens, draw), training))
-        return self._last(_dropped(hidden, values.pooled_dropout, draw, 1))
+            dropped = (tf.random.stateless_uniform(tf.shape(tokens), draw) < values.word_dropout) & (tokens > START)
+            tokens = tf.where(dropped, UNKNOWN, tokens)
+            if values.evidence:
+                numbers *= _without(dropped, values.evidence)
+        hidden = self._hidden(self._features(tokens, self._look_up(tokens, draw), training, numbers))
+        alone = self._last(_dropped(hidden, values.pooled_dropout, draw, 1))
+        if not values.linear_path:
+            return Logits(alone, alone)
+        return Logits(alone + self.network.get_layer("linear_path").kernel[0, 0] * linear, alone)
 
-    def predict(self, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
-        """The logits <float32>[batch] of token ids <int32>[batch, length], without dropout; compiled at the first call."""
-        result: NDArray[np.float32] = self._compiled_logits(tokens).numpy()
+    def predict(self, batch: "Readable") -> NDArray[np.float32]:
+        """The logits <float32>[batch] of a batch, without dropout; compiled at the first call."""
+        result: NDArray[np.float32] = self._compiled_logits(batch.tokens, batch.numbers, batch.linear).numpy()
         return result
 
     def token_gradients(self, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         """How much each token <int32>[batch, length] moves its review's logit, <float32>[batch, length].
 
-        It is the norm of the logit's gradient by the token's embedding; 0 for padding. Of a network without bigrams.
+        It is the norm of the logit's gradient by the token's embedding; 0 for padding. Of a network without evidence.
         """
         result: NDArray[np.float32] = self._compiled_token_gradients(tokens).numpy()
         return result
 
-    @tf.function(input_signature=[_TOKENS], autograph=False)
-    def _compiled_logits(self, tokens: tf.Tensor) -> tf.Tensor:
-        return self.logits(tokens)
+    @tf.function(input_signature=SIGNATURE, autograph=False)
+    def _compiled_logits(self, tokens: tf.Tensor, numbers: tf.Tensor, linear: tf.Tensor) -> tf.Tensor:
+        return self.logits(Inputs(tokens, numbers, linear)).whole
 
     @tf.function(input_signature=[_TOKENS], autograph=False)
     def _compiled_token_gradients(self, tokens: tf.Tensor) -> tf.Tensor:
@@ -94,39 +134,34 @@ class Forward:
         places = tf.reshape(tf.range(1, tf.size(words)), tf.shape(tokens))
         with tf.GradientTape() as tape:
             tape.watch(rows)
-            features = self._features(tokens, [_Lookup(rows, places)], training=True)
+            nothing = tf.zeros([*tf.unstack(tf.shape(tokens)), 0])
+            features = self._features(tokens, _Lookup(rows, places), True, nothing)
             total = tf.reduce_sum(self._last(self._hidden(features)))
         gradient = tf.convert_to_tensor(tape.gradient(total, rows))[1:]
         return tf.reshape(tf.norm(gradient, axis=1), tf.shape(tokens)) * tf.cast(tokens != PAD, tf.float32)
 
-    def _look_up(self, tokens: tf.Tensor, draw: tf.Tensor | None) -> list[_Lookup]:
-        """What stands in the embeddings for a batch <int32>[batch, length]; of the words, and of the bigrams if there are any.
+    def _look_up(self, tokens: tf.Tensor, draw: tf.Tensor | None) -> _Lookup:
+        """What stands in the embedding for a batch <int32>[batch, length].
 
         A batch holds far fewer words than tokens: each is looked up, and can be projected, once.
         """
-        values = self.values
-        words, places = _distinct(tokens)
-        rows = _dropped(self._rows("embedding", words), values.embedding_dropout, draw, 2)
-        result = [_Lookup(rows, places)]
-        if self._bigrams is None:
-            return result
-        wide = tf.cast(tokens, tf.int64)
-        keys = tf.pad(wide, [[0, 0], [1, 0]])[:, :-1] * values.vocabulary_size + wide
-        number = tf.searchsorted(self._bigrams, tf.reshape(keys, [-1]))
-        is_known = tf.gather(self._bigrams, tf.minimum(number, len(self._bigrams) - 1)) == tf.reshape(keys, [-1])
-        numbers, places = _distinct(tf.reshape(tf.where(is_known, number + 1, 0), tf.shape(tokens)))
-        rows = _dropped(self._rows("bigram_embedding", numbers), values.embedding_dropout, draw, 3)
-        rows *= _dropped(tf.ones([tf.shape(rows)[0], 1]), values.bigram_dropout, draw, 4)
-        return [*result, _Lookup(rows, places)]
+        rows = self.network.get_layer("embedding").input_dim
+        own = tokens if rows >= self.values.vocabulary_size else tf.where(tokens < rows, tokens, UNKNOWN)
+        words, places = _distinct(own)
+        return _Lookup(_dropped(self._rows("embedding", words), self.values.embedding_dropout, draw, 2), places)
 
     def _rows(self, table: str, numbers: tf.Tensor) -> tf.Tensor:
         return tf.gather(self.network.get_layer(table).embeddings.value, numbers)
 
-    def _features(self, tokens: tf.Tensor, lookups: list[_Lookup], training: bool) -> tf.Tensor:
-        """What the head reads of the recurrent layer's states, <float32>[batch, features]."""
+    def _features(self, tokens: tf.Tensor, lookup: _Lookup, training: bool, numbers: tf.Tensor) -> tf.Tensor:
+        """What the head reads of the recurrent layer's states, <float32>[batch, features].
+
+        Args:
+            numbers: <float32>[batch, length, kinds], the evidence's.
+        """
         if self.kernel == "xla":
-            return self._by_loops(tokens, lookups)
-        embedded = tf.concat([tf.gather(rows, places) for rows, places in lookups], axis=-1)
+            return self._by_loops(tokens, lookup, numbers)
+        embedded = tf.concat([tf.gather(*lookup), numbers], axis=-1)
         mask = tf.not_equal(tokens, PAD)
         weight = tf.cast(tf.transpose(mask), tf.float32)[:, :, None]
         if self.kernel == "cudnn":
@@ -139,7 +174,7 @@ class Forward:
             return outputs
         return self._read([tf.transpose(outputs, [1, 0, 2]) * weight], weight)
 
-    def _by_loops(self, tokens: tf.Tensor, lookups: list[_Lookup]) -> tf.Tensor:
+    def _by_loops(self, tokens: tf.Tensor, lookup: _Lookup, numbers: tf.Tensor) -> tf.Tensor:
         """Time first, in buffers of few sizes; rows that are only there to fill them are cut off at the end."""
         values, cells = self.values, self._cells()
         count, length = tf.unstack(tf.shape(tokens))
@@ -149,15 +184,16 @@ class Forward:
             return tf.transpose(tf.pad(array, [[0, batch - count], [0, time - length]]))
 
         mask = tf.cast(filled(tokens) != PAD, tf.float32)[:, :, None]
-        lookups = [_Lookup(rows, filled(places)) for rows, places in lookups]
+        rows, places = lookup.rows, filled(lookup.places)
+        if values.evidence:
+            numbers = tf.transpose(tf.pad(numbers, [[0, batch - count], [0, time - length], [0, 0]]), [1, 0, 2])
         is_pooled, results = values.pooling == "max_mean", []
         kind, steps = loops.Kind(self._architecture, values.activation, is_pooled), loops.Steps(mask, length)
         for (kernel, recurrent, projected), backward in zip(cells, (False, True), strict=False):
-            first = 0
-            for rows, places in lookups:
-                size = rows.shape[1]
-                projected += tf.gather(tf.matmul(rows, kernel[first : first + size]), places)
-                first += size
+            size = values.embedding_size
+            projected += tf.gather(tf.matmul(rows, kernel[:size]), places)
+            if values.evidence:
+                projected += tf.matmul(numbers, kernel[size:])
             results.append(loops.recur(kind, projected, recurrent, steps, backward))
         if is_pooled:
             highest, totals = zip(*results, strict=True)
@@ -194,6 +230,17 @@ def _dropped(array: tf.Tensor, rate: float, draw: tf.Tensor | None, kind: int) -
         return array
     kept = tf.random.stateless_uniform(tf.shape(array), draw + tf.constant([0, kind])) >= rate
     return array * tf.cast(kept, tf.float32) / (1.0 - rate)
+
+
+def _without(dropped: tf.Tensor, kinds: int) -> tf.Tensor:
+    """What of the evidence's numbers is left where words are dropped <bool>[batch, length]: <float32>[batch, length, kinds].
+
+    Nothing of an n-gram that holds one.
+    """
+    kept = tf.cast(~dropped, tf.float32)
+    before = [tf.pad(kept, [[0, 0], [back, 0]], constant_values=1.0)[:, : tf.shape(kept)[1]] for back in (1, 2)]
+    by_order = [kept, kept * before[0], kept * before[0] * before[1]]
+    return tf.stack(by_order * (kinds // 3), axis=2)
 
 
 def _distinct(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

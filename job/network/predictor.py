@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from job.analysis import scores
+from job.analysis import ensemble, scores
 from job.data import batches, ngrams
+from job.data.evidence import Tables
+from job.data.ngrams import Ngrams
 from job.data.tokens import FIRST_WORD_ID, Vocabulary, clip
 from job.output.results import LinearWeights
 from job.presets import HALF, Architecture, ModelName
@@ -34,8 +36,9 @@ class Predictor(ABC):
         max_tokens: int | None = None,
         threshold: float = HALF,
     ) -> None:
-        self.name, self.threshold = name, threshold
-        self._size, self._max_tokens = vocabulary_size, max_tokens
+        self.name, self.words, self.threshold = name, words, threshold
+        self.vocabulary_size = self._size = vocabulary_size
+        self._max_tokens = max_tokens
         self._vocabulary = Vocabulary(words[: max(0, vocabulary_size - FIRST_WORD_ID)])
 
     @property
@@ -66,20 +69,42 @@ def known_words(review: NDArray[np.int32]) -> int:
 
 
 class NetworkPredictor(Predictor):
-    """A recurrent network."""
+    """A recurrent network.
 
-    def __init__(self, architecture: Architecture, forward: "Forward", words: list[str], threshold: float = HALF) -> None:
+    Args:
+        tables: Where its evidence is looked up, if it reads any.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        forward: "Forward",
+        words: list[str],
+        threshold: float = HALF,
+        tables: Tables | None = None,
+    ) -> None:
         values = forward.values
         super().__init__(ModelName(architecture), words, values.vocabulary_size, values.max_tokens, threshold)
-        self.forward = forward
+        self.forward, self.tables = forward, tables
 
     def _logits(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
-        values = self.forward.values
-        length = None if values.embedding_size else values.max_tokens
+        lengths = np.array([len(review) for review in reviews], np.int64)
         logits = np.empty(len(reviews), np.float32)
-        for places in batches.evaluation_order(np.array([len(review) for review in reviews], np.int64), values.batch_size):
-            logits[places] = self.forward.predict(batches.padded([reviews[place] for place in places], length))
+        for places in batches.evaluation_order(lengths, self.forward.values.batch_size):
+            logits[places] = self.forward.predict(self._batch([reviews[place] for place in places]))
         return logits
+
+    def _batch(self, reviews: list[NDArray[np.int32]]) -> batches.Batch:
+        values, count = self.forward.values, len(reviews)
+        length = None if values.embedding_size else values.max_tokens
+        tokens, nothing = batches.padded(reviews, length), np.zeros(count, np.float32)
+        if self.tables is None:
+            return batches.Batch(tokens, nothing, np.zeros((*tokens.shape, 0), np.float16), nothing)
+        lengths = [len(review) for review in reviews]
+        flat, owners = np.concatenate(reviews), np.repeat(np.arange(count), lengths)
+        numbers = self.tables.numbers(flat, owners)[:, : values.evidence]
+        pieces = np.split(numbers, np.cumsum(lengths)[:-1])
+        return batches.Batch(tokens, nothing, batches.padded(pieces), self.tables.logits(flat, owners, count))
 
 
 class LinearPredictor(Predictor):
@@ -88,12 +113,29 @@ class LinearPredictor(Predictor):
     def __init__(self, weights: LinearWeights, words: list[str], threshold: float = HALF) -> None:
         super().__init__(ModelName.baseline, words, int(weights.vocabulary_size[0]), threshold=threshold)
         self.weights = weights
-        of_words = np.zeros(self._size)
-        of_words[: len(weights.words)] = weights.words
-        self._by_feature = np.concatenate([of_words, weights.bigram_weights])
+        self._ngrams = Ngrams(self._size, weights.bigrams, weights.trigrams)
+        self._by_feature = weights.by_feature().astype(np.float64)
 
     def _logits(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
         owners = np.repeat(np.arange(len(reviews)), [len(review) for review in reviews])
-        tokens = np.concatenate(reviews).astype(np.int64)
-        found = ngrams.occurrences(tokens, owners, len(reviews), self.weights.bigrams, self._size)
+        found = ngrams.occurrences(np.concatenate(reviews), owners, len(reviews), self._ngrams)
         return np.asarray(found @ self._by_feature + self.weights.bias[0], np.float32)
+
+
+class EnsemblePredictor(Predictor):
+    """The weighted mean of several models' logits.
+
+    Args:
+        members: Each with its weight.
+    """
+
+    def __init__(self, members: list[tuple[Predictor, float]], words: list[str], threshold: float = HALF) -> None:
+        super().__init__(ModelName.ensemble, words, max(member.vocabulary_size for member, _ in members), threshold=threshold)
+        self.members = members
+
+    def of_tokens(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
+        votes = {str(number): ensemble.votes(member.of_tokens(reviews)) for number, (member, _) in enumerate(self.members)}
+        return ensemble.combine(votes, {str(number): weight for number, (_, weight) in enumerate(self.members)})
+
+    def _logits(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
+        return ensemble.votes(self.of_tokens(reviews)).astype(np.float32)

@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -19,10 +19,18 @@ from numpy.typing import NDArray
 from job.errors import ConfigurationError, DataError, MissingInputError
 from job.files import atomic, checksum, reading
 from job.output import predictions
+from job.output.ensemble import compile_ensemble
 from job.output.metrics import compile_metrics
 from job.output.predictions import TestReviews
-from job.output.results import BaselineResult, TrialResult, Trials
-from job.presets import Architecture, ModelName
+from job.output.results import (
+    BaselineResult,
+    EnsembleResult,
+    LinearWeights,
+    TrialResult,
+    Trials,
+    weights_of_safetensors,
+)
+from job.presets import Architecture, ModelName, PresetName
 from job.records.history import HistoryRow
 from job.records.metrics import DataRecord, Metrics
 from job.records.run import Examples, Identity, RunRecord
@@ -30,15 +38,17 @@ from job.records.trials import BaselineRecord
 
 METRICS, RECORD = "metrics.json", "run.json"
 PREDICTIONS, EXAMPLES, REPORT = "predictions.csv", "examples.json", "report.html"
+VALIDATION_PREDICTIONS, EVIDENCE = "validation_predictions.csv", "evidence.safetensors"
 VOCABULARY, TRAINING_HASHES = "vocabulary.json", "training_hashes.npy"
 HISTORY, SAVED_MODEL = "history.csv", "saved_model"
-_NETWORK, _LINEAR = "model.keras", "model.safetensors"
+_NETWORK, _WEIGHTS = "model.keras", "model.safetensors"
+_BASELINE, _ENSEMBLE = (str(ModelName.baseline), 0), (str(ModelName.ensemble), 0)
 _Kind = TypeVar("_Kind", Metrics, RunRecord)
 
 
 def model_file(name: ModelName | Architecture) -> str:
     """What the file of a model is called, in the folder of its name."""
-    return _LINEAR if name == ModelName.baseline else _NETWORK
+    return _NETWORK if ModelName(name).is_network else _WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +102,7 @@ class VerifiedRun:
         return all(seed in seeds.get(name, set()) for name, seed in trials)
 
     def models(self) -> list[ModelName]:
-        """Those that can be asked: of networks that did not diverge, and the linear one where it was kept."""
+        """Those that can be asked: of networks that did not diverge, and the linear one and the ensemble where they were kept."""
         with _readable(self.folder):
             return [name for name in ModelName if (self.folder / name / model_file(name)).exists()]
 
@@ -101,6 +111,26 @@ class VerifiedRun:
         with _readable(self.folder):
             words: list[str] = json.loads((self.folder / VOCABULARY).read_text("utf-8"))
         return words
+
+    def evidence(self) -> dict[str, NDArray[Any]] | None:
+        """The arrays of the tables that its networks look up (job/data/evidence.py); None where they read none."""
+        from safetensors.numpy import load
+
+        path = self.folder / EVIDENCE
+        with _readable(self.folder):
+            return dict(load(path.read_bytes())) if path.exists() else None
+
+    def linear_weights(self) -> LinearWeights | None:
+        """The baseline's; None where it was not kept."""
+        path = self.folder / ModelName.baseline / model_file(ModelName.baseline)
+        with _readable(self.folder):
+            return LinearWeights.of_safetensors(path.read_bytes()) if path.exists() else None
+
+    def member_weights(self) -> dict[tuple[str, int], list[NDArray[np.float32]]]:
+        """The weights of the ensemble's networks by architecture and seed; none where there is no ensemble."""
+        path = self.folder / ModelName.ensemble / model_file(ModelName.ensemble)
+        with _readable(self.folder):
+            return weights_of_safetensors(path.read_bytes()) if path.exists() else {}
 
     def training_hashes(self) -> NDArray[np.uint64]:
         """Hashes of the texts that the run was trained on or validated with, <uint64>[reviews]."""
@@ -115,6 +145,9 @@ class FinishedRun(VerifiedRun):
     trials: Trials
     baseline: BaselineResult
     test: TestReviews
+    validation: TestReviews
+    """The validation reviews; none in runs of older versions."""
+    ensemble: EnsembleResult | None
     examples: Examples
 
     @classmethod
@@ -126,12 +159,23 @@ class FinishedRun(VerifiedRun):
         trials: Trials,
         baseline: BaselineResult,
         test: TestReviews,
+        validation: TestReviews,
         examples: Examples,
     ) -> Self:
         """A run that has just been finished; its metrics are compiled here."""
-        metrics = compile_metrics(record, data, trials, baseline, test.labels)
+        ensemble = None
+        if record.identity.preset is not PresetName.dependency:
+            ensemble = compile_ensemble(trials, baseline, test.labels, validation.labels, record.identity.threshold)
         return cls(
-            folder=folder, record=record, metrics=metrics, trials=trials, baseline=baseline, test=test, examples=examples
+            folder=folder,
+            record=record,
+            metrics=compile_metrics(record, data, trials, baseline, test.labels, ensemble),
+            trials=trials,
+            baseline=baseline,
+            test=test,
+            validation=validation,
+            ensemble=ensemble,
+            examples=examples,
         )
 
     @classmethod
@@ -151,13 +195,16 @@ class FinishedRun(VerifiedRun):
         if not (folder / EXAMPLES).exists():
             raise MissingInputError(f"{folder}: has no {EXAMPLES}, so another version of this program made it; train again")
         probabilities = predictions.read(folder / PREDICTIONS)
-        trials = Trials()
+        path = folder / VALIDATION_PREDICTIONS
+        of_validation = predictions.read(path) if path.exists() else {}
+        nothing, weights, trials = np.empty(0, np.float32), run.member_weights(), Trials()
         for name, entry in metrics.architectures.items():
             history = _read_history(folder / name / HISTORY)
             for record in entry.runs:
                 rows = [row for row in history if row.seed == record.seed]
-                predicted = probabilities.get((name, record.seed), np.empty(0, np.float32))
-                trials.add(name, TrialResult(record, rows, predicted, None))
+                key = (str(name), record.seed)
+                result = TrialResult(record, rows, probabilities.get(key, nothing), weights.get(key))
+                trials.add(name, replace(result, validation=of_validation.get(key, nothing)))
         fields = BaselineRecord.model_fields.keys() & metrics.baseline.model_fields_set
         baseline = BaselineRecord(**{name: getattr(metrics.baseline, name) for name in fields})
         return cls(
@@ -165,8 +212,12 @@ class FinishedRun(VerifiedRun):
             record=run.record,
             metrics=metrics,
             trials=trials,
-            baseline=BaselineResult(baseline, probabilities[ModelName.baseline, 0]),
+            baseline=BaselineResult(baseline, probabilities[_BASELINE], validation=of_validation.get(_BASELINE, nothing)),
             test=predictions.read_test(folder / PREDICTIONS),
+            validation=predictions.read_test(path) if path.exists() else TestReviews(labels=np.empty(0, np.int8)),
+            ensemble=EnsembleResult(metrics.ensemble, probabilities[_ENSEMBLE], of_validation[_ENSEMBLE])
+            if metrics.ensemble
+            else None,
             examples=Examples.parse((folder / EXAMPLES).read_bytes()),
         )
 

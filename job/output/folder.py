@@ -35,7 +35,14 @@ Content = bytes | Iterable[bytes] | Saver
 WORD_INDEX, DEPENDENCY, EVENTS = "word_index.json", "dependency.svg", "tensorboard"
 _OTHERS = (finished.EXAMPLES, finished.REPORT, finished.VOCABULARY, finished.TRAINING_HASHES, WORD_INDEX, DEPENDENCY)
 _BASELINE_RESULT = f"{ModelName.baseline}-0-result"
-_FILES = (finished.METRICS, finished.RECORD, finished.PREDICTIONS, *_OTHERS)
+_FILES = (
+    finished.METRICS,
+    finished.RECORD,
+    finished.PREDICTIONS,
+    finished.VALIDATION_PREDICTIONS,
+    finished.EVIDENCE,
+    *_OTHERS,
+)
 
 
 def to_npy(array: NDArray[Any]) -> bytes:
@@ -173,6 +180,8 @@ class Output:
             (self.folder / finished.METRICS).unlink(missing_ok=True)
         kept = (before.record.files or {}) if before else {}
         hashes: dict[str, str] = {}
+        # Models of a run that was finished before stay where there are no new ones.
+        hashes |= {file: value for file, value in kept.items() if file == finished.EVIDENCE}
         for name in ModelName:
             models = (f"{name}/{finished.model_file(name)}", f"{name}/{finished.SAVED_MODEL}/")
             hashes |= {file: value for file, value in kept.items() if file.startswith(models)}
@@ -182,6 +191,8 @@ class Output:
             hashes = {other: value for other, value in hashes.items() if not other.startswith(f"{file}/")}
             hashes |= self._add(file, content)
         hashes |= self._add(finished.PREDICTIONS, _predictions(run))
+        if len(run.validation.labels):
+            hashes |= self._add(finished.VALIDATION_PREDICTIONS, _validation_predictions(run))
         hashes |= self._add(finished.EXAMPLES, run.examples.to_json())
         verify()
         content = run.metrics.to_json()
@@ -246,4 +257,13 @@ def to_csv(rows: list[HistoryRow]) -> bytes:
 
 def _predictions(run: FinishedRun) -> Iterator[bytes]:
     trials = ((str(name), result.record.seed, result.probabilities) for name, result in run.trials)
-    return predictions.lines(run.test, itertools.chain(trials, [(ModelName.baseline, 0, run.baseline.probabilities)]))
+    others = [(ModelName.baseline, run.baseline.probabilities)]
+    others += [(ModelName.ensemble, run.ensemble.probabilities)] if run.ensemble else []
+    return predictions.lines(run.test, itertools.chain(trials, ((name, 0, array) for name, array in others)))
+
+
+def _validation_predictions(run: FinishedRun) -> Iterator[bytes]:
+    trials = ((str(name), result.record.seed, result.validation) for name, result in run.trials)
+    others = [(ModelName.baseline, run.baseline.validation)]
+    others += [(ModelName.ensemble, run.ensemble.validation)] if run.ensemble else []
+    return predictions.lines(run.validation, itertools.chain(trials, ((name, 0, array) for name, array in others)))

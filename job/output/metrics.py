@@ -8,7 +8,7 @@ from job.analysis.intervals import summarize_shares
 from job.analysis.memory import compile_memory
 from job.analysis.reproduction import reproduce
 from job.analysis.scores import is_right
-from job.output.results import BaselineResult, Trials
+from job.output.results import BaselineResult, EnsembleResult, Trials
 from job.presets import Architecture, PresetName
 from job.records.comparison import BaselineEntry, Comparison, NetworkComparison
 from job.records.metrics import SCHEMA_VERSION, DataRecord, Majority, Metrics
@@ -19,7 +19,12 @@ _Answers = dict[Architecture, Answers]
 
 
 def compile_metrics(
-    run: RunRecord, data: DataRecord, trials: Trials, baseline: BaselineResult, labels: NDArray[np.int8]
+    run: RunRecord,
+    data: DataRecord,
+    trials: Trials,
+    baseline: BaselineResult,
+    labels: NDArray[np.int8],
+    ensemble: EnsembleResult | None = None,
 ) -> Metrics:
     """The content of metrics.json.
 
@@ -39,6 +44,7 @@ def compile_metrics(
         architectures=architectures,
         comparison=_comparison(answers, against.verdict),
         baseline=against,
+        ensemble=ensemble.record if ensemble else None,
         reproduction=reproduce(architectures) if preset is PresetName.seed else None,
         dependency=compile_memory(architectures, baseline.record) if preset is PresetName.dependency else None,
     )
@@ -102,9 +108,9 @@ def _against_baseline(
     if weak and idle:
         sentences.append(f"The baseline, too, {idle.describe(linear)}: in accuracy there is nothing to beat.")
     if beaten:
-        sentences.append(f"{' and '.join(beaten)} beat{'s' if len(beaten) == 1 else ''} the bag-of-bigrams baseline.")
+        sentences.append(f"{' and '.join(beaten)} beat{'s' if len(beaten) == 1 else ''} the bag-of-n-grams baseline.")
     if unbeaten:
-        sentences.append(f"{' and '.join(unbeaten)} did not beat the bag-of-bigrams baseline, which takes seconds.")
+        sentences.append(f"{' and '.join(unbeaten)} did not beat the bag-of-n-grams baseline, which takes seconds.")
     record = {name: getattr(baseline.record, name) for name in baseline.record.model_fields_set}
     return BaselineEntry(**record, comparisons=comparisons, verdict=" ".join(map(_sentence, sentences)))
 

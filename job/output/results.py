@@ -1,17 +1,19 @@
 """What trainings leave: the result of each trial, and of the baseline."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from job.analysis import ensemble
 from job.errors import DivergedError
 from job.output.checkpoints import Snapshot
 from job.output.predictions import Predictions
 from job.presets import Architecture
+from job.records.ensemble import EnsembleRecord
 from job.records.history import HistoryRow
 from job.records.trials import BaselineRecord, GradientNorm, TrialRecord
 
@@ -31,10 +33,12 @@ class TrialResult:
     """In Keras's order; None where only a better seed's are kept, or the model is in the output already."""
     gradient_norms: list[GradientNorm] | None = None
     """Where they were asked for: how far back the trained network still feels a token."""
+    validation: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    """As `probabilities`, of the validation reviews."""
 
     def to_snapshot(self) -> Snapshot:
         """As it is kept until the whole run is finished."""
-        arrays: dict[str, NDArray[Any]] = {"probabilities": self.probabilities}
+        arrays: dict[str, NDArray[Any]] = {"probabilities": self.probabilities, "validation": self.validation}
         arrays |= {f"weight-{number:03}": weight for number, weight in enumerate(self.weights or [])}
         values = {
             "record": self.record.to_values(),
@@ -51,12 +55,12 @@ class TrialResult:
         weights = [arrays[name] for name in sorted(arrays) if name.startswith("weight-")] if values["has_weights"] else None
         record = TrialRecord.model_validate(values["record"])
         history, norms = _HISTORY.validate_python(values["history"]), _NORMS.validate_python(values["gradient_norms"])
-        return cls(record, history, arrays["probabilities"], weights, norms)
+        return cls(record, history, arrays["probabilities"], weights, norms, arrays["validation"])
 
 
 @dataclass(frozen=True)
 class LinearWeights:
-    """A linear model on the presence of words and bigrams: what each of them adds to the logit of being positive."""
+    """A linear model on the presence of n-grams: what each of them adds to the logit of being positive."""
 
     bias: NDArray[np.float32]
     """<float32>[1]"""
@@ -68,6 +72,16 @@ class LinearWeights:
     """<float32>[bigrams]"""
     vocabulary_size: NDArray[np.int64]
     """<int64>[1]: token ids from here on are read as the unknown token."""
+    trigrams: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """<int64>[trigrams], sorted: `bigram * vocabulary_size + third`. Models of earlier versions have none."""
+    trigram_weights: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    """<float32>[trigrams]"""
+
+    def by_feature(self) -> NDArray[np.float32]:
+        """What each adds, <float32>[features]."""
+        of_words = np.zeros(int(self.vocabulary_size[0]), np.float32)
+        of_words[: len(self.words)] = self.words
+        return np.concatenate([of_words, self.bigram_weights, self.trigram_weights])
 
     def to_safetensors(self) -> bytes:
         """As a file, under the names of the fields."""
@@ -87,6 +101,18 @@ class LinearWeights:
         return {each.name: np.ascontiguousarray(getattr(self, each.name)) for each in fields(self)}
 
 
+def weights_of_safetensors(content: bytes) -> dict[tuple[str, int], list[NDArray[np.float32]]]:
+    """By architecture and seed, what `Trials.weights_to_safetensors` made a file of."""
+    from safetensors.numpy import load
+
+    found: dict[tuple[str, int], list[NDArray[np.float32]]] = {}
+    arrays = load(content)
+    for key in sorted(arrays):
+        name, _, seed = key.partition("/")[0].rpartition("-")
+        found.setdefault((name, int(seed)), []).append(arrays[key])
+    return found
+
+
 @dataclass(frozen=True)
 class BaselineResult:
     """What the training of the baseline leaves."""
@@ -96,33 +122,47 @@ class BaselineResult:
     """<float32>[test reviews]"""
     weights: LinearWeights | None = None
     """None where the model is in the output already, or where there are several, for as many distances."""
+    validation: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    """As `probabilities`, of the validation reviews."""
 
     def to_snapshot(self) -> Snapshot:
         """As it is kept until the whole run is finished."""
-        arrays = {"probabilities": self.probabilities} | (self.weights.arrays() if self.weights else {})
+        arrays = {"probabilities": self.probabilities, "validation": self.validation}
+        arrays |= self.weights.arrays() if self.weights else {}
         return Snapshot({"record": self.record.to_values()}, arrays)
 
     @classmethod
     def of_snapshot(cls, snapshot: Snapshot) -> "BaselineResult":
         """What `to_snapshot` made a snapshot of."""
         record, arrays = BaselineRecord.model_validate(snapshot.values["record"]), dict(snapshot.arrays)
-        probabilities = arrays.pop("probabilities")
-        return cls(record, probabilities, LinearWeights(**arrays) if arrays else None)
+        probabilities, validation = arrays.pop("probabilities"), arrays.pop("validation")
+        return cls(record, probabilities, LinearWeights(**arrays) if arrays else None, validation)
+
+
+@dataclass(frozen=True)
+class EnsembleResult:
+    """What all models of a run say together."""
+
+    record: EnsembleRecord
+    probabilities: NDArray[np.float32]
+    """<float32>[test reviews]"""
+    validation: NDArray[np.float32]
+    """<float32>[validation reviews]"""
 
 
 class Trials:
-    """A run's results by architecture and seed. Of each architecture the weights of the best seed alone are kept."""
+    """A run's results by architecture and seed. The weights of each architecture's best and first seeds alone are kept."""
 
     def __init__(self) -> None:
         self._results: dict[Architecture, dict[int, TrialResult]] = {}
 
     def add(self, architecture: Architecture, result: TrialResult) -> TrialResult:
-        """Adds a result, and returns it as it is kept: without its weights if another seed is better."""
+        """Adds a result, and returns it as it is kept: without its weights if they are of no use."""
         results = self._results.setdefault(architecture, {})
         results[result.record.seed] = result
         best = self.best(architecture)
         for seed, each in results.items():
-            if each is not best:
+            if each is not best and seed >= ensemble.SEEDS:
                 results[seed] = replace(each, weights=None)
         return results[result.record.seed]
 
@@ -149,6 +189,24 @@ class Trials:
         """The seed with the best validation loss; the first where there is no validation; None where all diverged."""
         finished = [result for result in self.of(architecture) if result.record.status == "finished"]
         return min(finished, key=lambda result: result.record.selection_loss, default=None)
+
+    def members(self, architecture: Architecture) -> list[TrialResult]:
+        """Those that take part in the ensemble: the first seeds, if they did not diverge."""
+        return [
+            each for each in self.of(architecture) if each.record.seed < ensemble.SEEDS and each.record.status == "finished"
+        ]
+
+    def weights_to_safetensors(self) -> bytes:
+        """The weights of all members, as a file."""
+        from safetensors.numpy import save
+
+        arrays = {
+            f"{name}-{result.record.seed}/{number:03}": np.ascontiguousarray(weight)
+            for name in self.architectures
+            for result in self.members(name)
+            for number, weight in enumerate(result.weights or [])
+        }
+        return bytes(save(arrays))
 
     def predictions(self) -> Predictions:
         """The test reviews' probabilities by architecture and seed, of the trials that did not diverge."""

@@ -11,6 +11,7 @@ from job.presets import HALF, Architecture, ModelName, PresetName
 from job.records.base import Count, Record, Share, to_json
 from job.records.comparison import BaselineEntry, NetworkComparison
 from job.records.data import Reading
+from job.records.ensemble import EnsembleRecord
 from job.records.memory import Memory
 from job.records.reproduction import Reproduction
 from job.records.trials import ArchitectureRecord, Threshold
@@ -77,6 +78,8 @@ class Metrics(Record):
     comparison: NetworkComparison | None
     """the LSTM's accuracy less the SimpleRNN's on the same test reviews; null where one of them is missing"""
     baseline: BaselineEntry
+    ensemble: EnsembleRecord | None = None
+    """null without validation reviews, in the preset dependency and in earlier runs"""
     reproduction: Reproduction | None
     """the published figures beside the measured ones; null but in the preset seed"""
     dependency: Memory | None
@@ -98,7 +101,9 @@ class Metrics(Record):
         return found.rule if found else "given"
 
     def _threshold(self, name: ModelName) -> Threshold | None:
-        return (self.baseline if name is ModelName.baseline else self.architectures[Architecture(name)]).threshold
+        if name is ModelName.ensemble:
+            return self.ensemble.threshold if self.ensemble else None
+        return (self.architectures[Architecture(name)] if name.is_network else self.baseline).threshold
 
 
 class _Schema(GenerateJsonSchema):

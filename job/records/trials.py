@@ -171,6 +171,8 @@ class BaselineRecord(Record):
     features: Count
     train_reviews: Count
     test: Scores
+    bigrams: Scores | None = None
+    """test scores of the same without triples of words, as published (Wang and Manning, 2012); earlier runs' baseline was that"""
     threshold: Threshold | None = None
     """as that of the networks"""
     seconds: NotNegative

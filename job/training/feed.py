@@ -8,24 +8,21 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from job.network.forward import SIGNATURE, Inputs, Readable
 from job.presets import PAD
 
-Step = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-"""(tokens <int32>[batch, length], labels <float32>[batch], draw <int32>[2]) to (mean loss, hits), both <float32>[]."""
+Step = Callable[[Inputs, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+"""(inputs, labels <float32>[batch], draw <int32>[2]) to (mean loss, hits), both <float32>[]."""
 # Steps in one call: enough that the host's part of a call is nothing, few enough that a signal need not wait.
 _CALL = 16
 
 
-class Batch(Protocol):
+class Batch(Readable, Protocol):
     """Reviews to train on in one step."""
 
     @property
-    def tokens(self) -> NDArray[np.int32]:
-        """<int32>[batch, length], padded at the end with 0."""
-
-    @property
     def labels(self) -> NDArray[np.float32]:
-        """<float32>[batch], 0 or 1."""
+        """<float32>[batch], 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +66,19 @@ class HostFeed:
         """See `Feed`."""
         for batch in self._batches(epoch, done):
             tokens = int(np.count_nonzero(batch.tokens))
-            yield Call((batch.tokens, batch.labels), [len(batch.labels)], [tokens], batch.tokens.shape[1])
+            arrays = (batch.tokens, batch.numbers, batch.linear, batch.labels)
+            yield Call(arrays, [len(batch.labels)], [tokens], batch.tokens.shape[1])
 
     def compile(self, step: Step) -> Callable[[Call, NDArray[np.int32]], tuple[Any, Any]]:
         """See `Feed`."""
-        signature = [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.float32), tf.TensorSpec([2], tf.int32)]
-        compiled = tf.function(step, input_signature=signature, autograph=False)
+
+        @tf.function(
+            input_signature=[*SIGNATURE, tf.TensorSpec([None], tf.float32), tf.TensorSpec([2], tf.int32)], autograph=False
+        )
+        def compiled(
+            tokens: tf.Tensor, numbers: tf.Tensor, linear: tf.Tensor, labels: tf.Tensor, draw: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            return step(Inputs(tokens, numbers, linear), labels, draw)
 
         def run(call: Call, draws: NDArray[np.int32]) -> tuple[Any, Any]:
             loss, hits = compiled(*call.arrays, draws[0])
@@ -90,6 +94,8 @@ class DeviceFeed:
         tokens: <int32>[all tokens], of the reviews one after the other.
         lengths: <int64>[reviews], tokens of each, in that order.
         labels: <float32>[reviews]
+        numbers: <float16>[all tokens, kinds], the evidence's.
+        linear: <float32>[reviews], the linear model's logits.
         order: From the epoch's number (from 1) to its batches: for each the numbers of its reviews.
     """
 
@@ -98,12 +104,14 @@ class DeviceFeed:
         tokens: NDArray[np.int32],
         lengths: NDArray[np.int64],
         labels: NDArray[np.float32],
+        numbers: NDArray[np.float16],
+        linear: NDArray[np.float32],
         order: Callable[[int], list[NDArray[np.int64]]],
         steps: int,
     ) -> None:
         self.steps, self._order, self._lengths = steps, order, lengths
         ends = np.cumsum(lengths)
-        self._held = [tf.constant(array) for array in (tokens, ends - lengths, lengths, labels)]
+        self._held = [tf.constant(array) for array in (tokens, ends - lengths, lengths, labels, numbers, linear)]
 
     def calls(self, epoch: int, done: int) -> Iterator[Call]:
         """See `Feed`."""
@@ -139,9 +147,12 @@ class DeviceFeed:
 
         return run
 
-    def _gather(self, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        tokens, starts, lengths, labels = self._held
+    def _gather(self, chosen: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
+        tokens, starts, lengths, labels, numbers, linear = self._held
         begin, length = tf.gather(starts, chosen), tf.gather(lengths, chosen)
         span = tf.range(tf.reduce_max(length))[None]
         inside = span < length[:, None]
-        return tf.where(inside, tf.gather(tokens, tf.where(inside, begin[:, None] + span, 0)), PAD), tf.gather(labels, chosen)
+        places = tf.where(inside, begin[:, None] + span, 0)
+        found = tf.where(inside, tf.gather(tokens, places), PAD)
+        told = tf.where(inside[:, :, None], tf.gather(numbers, places), tf.constant(0.0, tf.float16))
+        return Inputs(found, told, tf.gather(linear, chosen)), tf.gather(labels, chosen)

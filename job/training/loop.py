@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from job.analysis.scores import EQUAL, Weights
 from job.errors import DeviceMemoryError
 from job.network.build import set_weights
+from job.network.forward import Inputs, Logits
 from job.presets import Hyperparameters
 from job.records.history import Epoch
 from job.training.feed import Feed, Step
@@ -71,8 +72,8 @@ class Trainable(Protocol):
     network: keras.Model
     values: Hyperparameters
 
-    def logits(self, tokens: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
-        """<float32>[batch] of <int32>[batch, length]; all of its dropout is drawn from `draw`, <int32>[2]."""
+    def logits(self, inputs: Inputs, draw: tf.Tensor) -> Logits:
+        """Of a batch; all of its dropout is drawn from `draw`, <int32>[2]."""
 
 
 class Training:
@@ -239,15 +240,20 @@ def make_step(forward: Trainable, optimizer: keras.optimizers.Optimizer, class_w
     variables = forward.network.trainable_variables
     optimizer.build(variables)
 
-    def step(tokens: tf.Tensor, labels: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    share = forward.values.alone_share
+
+    def step(inputs: Inputs, labels: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            logits = forward.logits(tokens, draw)
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+            logits = forward.logits(inputs, draw)
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits.whole)
+            if share:
+                alone = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits.alone)
+                losses = (1.0 - share) * losses + share * alone
             if class_weights != EQUAL:
                 losses *= tf.where(labels > 0.5, class_weights[1], class_weights[0])
             loss = tf.reduce_mean(losses)
         optimizer.apply(tape.gradient(loss, variables), variables)
-        hits = tf.reduce_sum(tf.cast(tf.equal(logits > 0, labels > 0.5), tf.float32))
+        hits = tf.reduce_sum(tf.cast(tf.equal(logits.whole > 0, labels > 0.5), tf.float32))
         return loss, hits
 
     return step

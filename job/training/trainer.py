@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 from job.config import Configuration
@@ -34,9 +35,9 @@ class Recipe(Protocol):
 class Trainer:
     """Does single trainings: each is taken up where it was left, and its result is kept when it is finished."""
 
-    def __init__(self, output: Output, device: DeviceRecord, display: Display, look: Look) -> None:
+    def __init__(self, output: Output, cache: Path, device: DeviceRecord, display: Display, look: Look) -> None:
         self.output, self.look = output, look
-        self._device, self._display = device, display
+        self._cache, self._device, self._display = cache, device, display
         self._saved, self._spent, self._trained = 0, 0.0, 0.0
 
     def train(self, task: Task, corpus: Corpus, keep: Keep = lambda result: result) -> TrialResult:
@@ -45,7 +46,7 @@ class Trainer:
         kept = self.output.load_result(key, task.seed)
         if kept is not None:
             return keep(kept)
-        trial = Trial(task, reviews.split(corpus, task.values), self._device)
+        trial = Trial(task, reviews.split(corpus, task.values), self._device, self._cache)
         checkpoints = self.output.checkpoints(key, task.seed)
         result = keep(Runner(trial, checkpoints, self._display, self.look).run())
         self.output.save_result(key, result)

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ from job.presets import Architecture, ClassWeight, Hyperparameters, ThresholdRul
 from job.records.history import Epoch, HistoryRow
 from job.records.metrics import DeviceRecord
 from job.records.trials import GradientNorm, LossAndAccuracy, Scores, TrialRecord
+from job.training import evidence
 
 if TYPE_CHECKING:
     from job.training.loop import Position, Training
@@ -71,15 +73,20 @@ class Task:
 
 
 class Trial:
-    """A task on its reviews: the network, built but not trained, and the loop that trains it."""
+    """A task on its reviews: the network, built but not trained, and the loop that trains it.
 
-    def __init__(self, task: Task, parts: Parts, device: DeviceRecord) -> None:
-        from job.network.build import build_for
+    Args:
+        cache: The folder that keeps what need not be made twice.
+    """
+
+    def __init__(self, task: Task, parts: Parts, device: DeviceRecord, cache: Path) -> None:
+        from job.network.build import build
         from job.network.forward import Forward
 
-        self.task, self.parts, self.device = task, parts, device
+        self.task, self.device = task, device
+        self.parts = evidence.attached(parts, task.values, cache)
         self.kernel = kernel.choose(device, task.architecture, task.values)
-        self.network = build_for(task.architecture, task.values, task.seed, parts.train)
+        self.network = build(task.architecture, task.values, task.seed, len(parts.train.corpus.words))
         self.forward = Forward(self.network, task.values, self.kernel)
         is_balanced = task.values.class_weight is ClassWeight.balanced
         self.class_weights = scores.balanced_weights(parts.train.labels) if is_balanced else scores.EQUAL
@@ -116,8 +123,9 @@ class Trial:
             return train.batches(order(epoch)[done:])
 
         room = (self.device.memory_bytes or 0) * _RESIDENT_SHARE
-        if train.length is None and 4 * train.lengths.sum() < room:
-            return feed.DeviceFeed(train.flat(), train.lengths, train.labels.astype(np.float32), order, steps)
+        bytes_each = 4 + 2 * values.evidence
+        if train.length is None and bytes_each * train.lengths.sum() < room:
+            return feed.DeviceFeed(train.flat(), train.lengths, train.targets, train.flat_numbers(), train.linear, order, steps)
         return feed.HostFeed(steps, assembled)
 
     def predict(self, reviews: Reviews) -> NDArray[np.float32]:
@@ -130,7 +138,7 @@ class Trial:
         order = batches.evaluation_order(reviews.lengths, size)
         for places, batch in zip(order, reviews.batches(order), strict=True):
             with explained_memory("×".join(map(str, batch.tokens.shape))):
-                result[places] = self.forward.predict(batch.tokens)
+                result[places] = self.forward.predict(batch)
             signals.raise_pending()
         return result
 
@@ -265,7 +273,8 @@ class Runner:
         if diverged:
             return TrialResult(record, history, probabilities, None)
         norms = trial.gradient_norms() if trial.task.traces_gradients else None
-        return TrialResult(record, history, probabilities, trial.network.get_weights(), norms)
+        validation = scores.probabilities(judged["validation"][1])
+        return TrialResult(record, history, probabilities, trial.network.get_weights(), norms, validation)
 
     def _record(self, diverged: str | None, found: dict[str, Scores], probabilities: NDArray[np.float32]) -> TrialRecord:
         trial, position = self._trial, self._trial.loop.position
