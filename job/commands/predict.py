@@ -51,6 +51,8 @@ class Answer:
 def load(run: VerifiedRun, asked: ModelName | None) -> Predictor:
     """A model of a run, of a network the best seed's; by default the one of `best_model`.
 
+    Warns where the run is of the generated corpus: its model answers any text, with numbers that look like judgements.
+
     Raises:
         MissingInputError: The run has none, or not this one.
     """
@@ -66,7 +68,12 @@ def load(run: VerifiedRun, asked: ModelName | None) -> Predictor:
         log.info(
             f"the {chosen} judges, as it was right on significantly more test reviews than each {than}; --architecture names another model"
         )
-    return _load(run, chosen)
+    predictor = _load(run, chosen)
+    if run.record.configuration.data == "embedded":
+        log.warning(
+            f"this model knows only {len(predictor.ids):,} words of a generated corpus and can judge nothing but its wordings; for other texts train with --preset standard, or with --data on your own"
+        )
+    return predictor
 
 
 def load_all(run: VerifiedRun) -> list[Predictor]:

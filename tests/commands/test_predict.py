@@ -20,7 +20,9 @@ from job.errors import InputOutputError
 from job.presets import Architecture, ModelName
 from job.records.comparison import Comparison, Variance
 from job.records.metrics import Metrics
-from tests.conftest import ROOT, Command
+from tests.conftest import ROOT, Command, rows, table, train_here
+
+GENERATED = "warning: this model knows only 162 words of a generated corpus and can judge nothing but its wordings; for other texts train with --preset standard, or with --data on your own"
 
 
 def lines(content: bytes) -> list[str]:
@@ -175,10 +177,25 @@ def test_texts_of_which_the_model_knows_nothing_are_counted_and_warned_of_once(
     done = command("predict", finished, "--architecture", name, "--json", *texts)
     assert [json.loads(line)["known_words"] for line in done.stdout.splitlines()] == [1, 0, 2, 0, 0]
     warning = "warning: 3 of 5 texts hold no word that the model knows, so their probabilities say nothing"
-    assert [line for line in done.stderr.splitlines() if "word" in line] == [warning]
+    assert [line for line in done.stderr.splitlines() if "word" in line] == [GENERATED, warning]
     alone = command("predict", finished, "--architecture", name, "zzzz")
     assert "warning: 1 of 1 texts holds no word that the model knows, so its probability says nothing" in alone.stderr
-    assert "warning" not in command("predict", finished, "--architecture", name, word).stderr
+    assert "no word" not in command("predict", finished, "--architecture", name, word).stderr
+
+
+def test_a_model_of_the_generated_corpus_says_once_that_it_knows_nothing_else(
+    command: Command, finished: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    (tmp_path / "texts.txt").write_text("review 1 is good\nthe film was dull\n")
+    (tmp_path / "texts.csv").write_bytes(table(rows()))
+    train_here(own, tmp_path / "cache", options={"data": str(tmp_path / "texts.csv")})
+    for asked in (["the film is superb", "dull"], ["--file", tmp_path / "texts.txt"], ["--data", tmp_path / "texts.csv"]):
+        for run, said in ((finished, [GENERATED]), (own, [])):
+            done = command("predict", run, "--architecture", "baseline", *asked)
+            assert done.returncode == 0, done.stderr
+            assert [line for line in done.stderr.splitlines() if "generated" in line] == said
+            assert "generated" not in done.stdout
 
 
 def test_predict_takes_arguments_empty_and_enormous_ones_too(command: Command, finished: Path) -> None:
