@@ -92,11 +92,11 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def numbers(self, words: list[str]) -> list[int]:
-        """The numbers of a further text's words, asked for when the reviews have been read.
+    def number(self, text: str) -> tuple[list[int], int]:
+        """The numbers of a further text's words, and the hash that it would have as a review here.
 
-        No new word is numbered, so that memory does not grow with such texts: words that are in no review are all given the
-        number after the last one, which stands for the unknown word.
+        Asked for when the reviews have been read. No new word is numbered, so that memory does not grow with such texts: words
+        that are in no review are all given the number after the last one, which stands for the unknown word.
         """
 
     @abstractmethod

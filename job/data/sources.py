@@ -43,8 +43,10 @@ class Ranks(Source):
             self._rows[review.label] += 1
             yield Numbered(numbers, review.label, content_hash(table[numbers].tolist()), review.row, review.part)
 
-    def numbers(self, words: list[str]) -> list[int]:
-        return [self._index.get(word, len(self._words)) for word in words]
+    def number(self, text: str) -> tuple[list[int], int]:
+        # Who made the file split texts by Keras's rules and dropped the words that the index has not: so it is known again.
+        words = [word for word in imdb.split(text) if word in self._index]
+        return [self._index.get(word, len(self._words)) for word in tokenize(text)], content_hash(words)
 
     @cached_property
     def _index(self) -> dict[str, int]:
@@ -102,8 +104,9 @@ class Texts(Source):
         labels, rule = self._labels.resolve(needs_both)
         return Meaning(labels=labels, rule=rule, parts=[], warnings=warnings)
 
-    def numbers(self, words: list[str]) -> list[int]:
-        return [self._index.get(word, len(self._index)) for word in words]
+    def number(self, text: str) -> tuple[list[int], int]:
+        words = tokenize(text)
+        return [self._index.get(word, len(self._index)) for word in words], content_hash(words)
 
     def vocabulary(self, counts: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
         words = list(self._index)

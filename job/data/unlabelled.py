@@ -17,7 +17,7 @@ from job.data.parts import LEFT_OUT, UNSAID
 from job.data.readers import LABEL_COLUMNS, TEXT_COLUMNS, TableReader, known_columns, tables_in
 from job.data.rows import Reader
 from job.data.sheet import KINDS, Sheet, kind, reading
-from job.data.tokens import Spaces, content_hash, tokenize
+from job.data.tokens import Spaces
 from job.errors import DataError
 from job.files.reading import explained
 from job.source import DataSource
@@ -79,7 +79,8 @@ class TextsLayout(Layout):
 
     def decisions(self, where: str) -> Iterator[str]:
         if self.is_of_unsup:
-            yield f"of {where} the {len(self.reviews)} texts in folders called unsup are taken without labels, and not the {self._beside} others"
+            others = f", and not the {self._beside} others" if self._beside else ""
+            yield f"of {where} the {len(self.reviews)} texts in folders called unsup are taken{others}"
         elif any(map(_LABELLED.search, self.reviews)):
             yield f"the texts of {where} are taken without the labels that folders called pos and neg speak of"
 
@@ -134,8 +135,8 @@ class WithUnlabelled(Source):
         yield from self._labelled.reviews()
         for row in self._texts.rows():
             self._spaces.add(row.text)
-            words = tokenize(row.text)
-            yield Numbered(self.numbers(words), NO_LABEL, content_hash(words), row.number, origin=UNLABELLED_DATA)
+            numbers, found = self.number(row.text)
+            yield Numbered(numbers, NO_LABEL, found, row.number, origin=UNLABELLED_DATA)
 
     def resolve(self, needs_both: bool) -> Meaning:
         found = self._labelled.resolve(needs_both)
@@ -145,8 +146,8 @@ class WithUnlabelled(Source):
             warnings=[*found.warnings, *self._spaces.warnings(), *self._texts.warnings],
         )
 
-    def numbers(self, words: list[str]) -> list[int]:
-        return self._labelled.numbers(words)
+    def number(self, text: str) -> tuple[list[int], int]:
+        return self._labelled.number(text)
 
     def vocabulary(self, counts: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
         return self._labelled.vocabulary(counts)
