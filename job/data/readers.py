@@ -43,7 +43,9 @@ def open_reader(path: Path, source: DataSource, is_beside: bool = False) -> Read
         if not is_folder and kind(path) is None:
             raise DataError(f"{path}: a file of this kind is not read; expected {FORMATS}")
         return TableReader(path, tables, source, is_beside)
-    named = [f"--{name}-column" for name, column in vars(source.columns).items() if column]
+    # The text's column may be that of --unlabelled.
+    of_others = {"text"} if source.unlabelled else set()
+    named = [f"--{name}-column" for name, column in vars(source.columns).items() if column and name not in of_others]
     if named and not is_beside:
         raise DataError(f"{path}: the layout of aclImdb has no columns; leave {' and '.join(named)} out")
     return (FolderReader if is_folder else TarReader)(path, source.encoding)
