@@ -22,6 +22,7 @@ _REVIEW = re.compile(rf"(?:^(.*)/|^)({'|'.join(_LABELS)})/.+\.txt$", re.IGNORECA
 _ADDRESSES = re.compile(r"(?:^|/)urls_(neg|pos)\.txt$")
 _NUMBER = re.compile(r"(\d+)_\d+\.txt$")
 _TRAILING_CHUNKS = 64
+_UNSUP = "texts without a label (unsup)"
 
 
 class Layout:
@@ -51,7 +52,7 @@ class Layout:
             elif _ADDRESSES.search(name):
                 self.addresses.append(name)
             elif any(parts.NAMES.get(folder.lower()) == LEFT_OUT for folder in PurePosixPath(name).parts[:-1]):
-                self.passed_over["texts without a label (unsup)"] += 1
+                self.passed_over[_UNSUP] += 1
             else:
                 self.passed_over[
                     f"{PurePosixPath(name).suffix or PurePosixPath(name).name} files outside {' and '.join(_LABELS[:2])}"
@@ -101,6 +102,8 @@ class _LayoutReader(Reader):
     def __init__(self, path: Path, encoding: str | None, layout: type[Layout] = Layout) -> None:
         super().__init__(path)
         self._layout = layout
+        self.is_unsup_used = False
+        """Whether texts in folders called unsup are read by another reader, and so not passed over."""
         self._encoding = decoding.checked(encoding)
         self._films: dict[tuple[str, str], list[str]] = {}
 
@@ -133,6 +136,8 @@ class _LayoutReader(Reader):
         return lines[int(number[1])].strip() or None
 
     def _end(self, layout: Layout) -> None:
+        if self.is_unsup_used:
+            layout.passed_over.pop(_UNSUP, None)
         self.notices += layout.decisions(self.path.name)
         self.warnings += layout.describe(self.path.name)
         if self._films:

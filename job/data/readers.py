@@ -9,7 +9,7 @@ from typing import Any
 from job.data import parts, sheets
 from job.data.folders import FolderReader, TarReader, stay_inside
 from job.data.labels import UNLABELLED
-from job.data.parts import UNSAID
+from job.data.parts import LEFT_OUT, UNSAID
 from job.data.rows import Reader, Row
 from job.data.sheet import KINDS, MAX_TEXT, Cells, Sheet, kind
 from job.data.sheets import is_fasttext
@@ -48,7 +48,14 @@ def open_reader(path: Path, source: DataSource, is_beside: bool = False) -> Read
     named = [f"--{name}-column" for name, column in vars(source.columns).items() if column and name not in of_others]
     if named and not is_beside:
         raise DataError(f"{path}: the layout of aclImdb has no columns; leave {' and '.join(named)} out")
-    return (FolderReader if is_folder else TarReader)(path, source.encoding)
+    reader = (FolderReader if is_folder else TarReader)(path, source.encoding)
+    reader.is_unsup_used = _is_unsup_used(path, source)
+    return reader
+
+
+def _is_unsup_used(path: Path, source: DataSource) -> bool:
+    """Whether what lies there without labels is named by --unlabelled."""
+    return source.unlabelled is not None and Path(source.unlabelled).resolve().is_relative_to(path.resolve())
 
 
 def tables_in(folder: Path) -> list[tuple[Path, int]]:
@@ -113,6 +120,7 @@ class TableReader(Reader):
     def __init__(self, path: Path, tables: list[tuple[Path, int]], source: DataSource, is_beside: bool = False) -> None:
         super().__init__(path)
         self._tables, self._source, self._is_beside = tables, source, is_beside
+        self._known = {table for table, _ in tables}
         self.is_split_asked_for = source.columns.split is not None
 
     def files(self) -> list[Path]:
@@ -122,6 +130,8 @@ class TableReader(Reader):
         named = any(part != UNSAID for _, part in self._tables)
         numbers: dict[int, int] = {}
         for path, part in self._tables:
+            if part == LEFT_OUT and _is_unsup_used(self.path, self._source):
+                continue
             if named and part < 0:
                 why = "its name does not say which part it is" if part == UNSAID else "its rows have no labels"
                 self.warnings.append(f"passed over in {self.path.name}: {path.name}, as {why}")
@@ -143,7 +153,7 @@ class TableReader(Reader):
         if not self.path.is_dir():
             return
         places = {self.path, self._tables[0][0].parent}
-        others = sorted(path for place in places for path in place.iterdir() if path not in {*self.files(), *places})
+        others = sorted(path for place in places for path in place.iterdir() if path not in self._known | places)
         if others:
             shown = ", ".join(path.relative_to(self.path).as_posix() for path in others[:5])
             yield f"passed over in {self.path.name}: {len(others)} other files and folders, such as {shown}"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 _FASTTEXT = "__label__"
+# Bytes of a line of text at most: a label, and as many characters as are read, in any encoding.
+_LONGEST = 5 * MAX_TEXT
 
 
 def open_sheet(path: Path, encoding: str | None = None, header: bool = True) -> "Sheet":
@@ -157,7 +159,7 @@ class FastTextSheet(Sheet):
     """fastText's lines: `__label__NAME` and a text. The columns are called `label`, without the prefix, and `text`."""
 
     def _columns(self) -> list[str]:
-        lines = self._lines(MAX_TEXT)
+        lines = self._lines(_LONGEST)
         first = next((line for line in lines if line.strip()), "")
         lines.close()  # type: ignore[attr-defined]
         if not first.startswith(_FASTTEXT):
@@ -167,7 +169,7 @@ class FastTextSheet(Sheet):
         return ["label", "text"]
 
     def _rows(self, columns: Collection[str] | None) -> Iterator[tuple[int, Cells]]:
-        for number, line in enumerate((line for line in self._lines() if line.strip()), 1):
+        for number, line in enumerate((line for line in self._lines(_LONGEST) if line.strip()), 1):
             label, _, text = line.strip("\r\n").partition(" ")
             if not label.startswith(_FASTTEXT):
                 raise DataError(f"{self.path}, row {number}: expected {_FASTTEXT}NAME in front of the text")
@@ -180,7 +182,7 @@ class LinesSheet(Sheet):
     """One text a line, empty ones included, in a column called `text`. No table of its name's kind: who wants it asks for it."""
 
     def _columns(self) -> list[str]:
-        lines = self._lines(MAX_TEXT)
+        lines = self._lines(_LONGEST)
         first = next(lines, None)
         lines.close()  # type: ignore[attr-defined]
         if first is None:
@@ -188,5 +190,5 @@ class LinesSheet(Sheet):
         return ["text"]
 
     def _rows(self, columns: Collection[str] | None) -> Iterator[tuple[int, Cells]]:
-        for number, line in enumerate(self._lines(MAX_TEXT), 1):
+        for number, line in enumerate(self._lines(_LONGEST), 1):
             yield number, {"text": line.rstrip("\r\n")}

@@ -28,6 +28,8 @@ _UNSUP = {name for name, part in parts.NAMES.items() if part == LEFT_OUT}
 _LABELLED = re.compile(r"(?:^|/)(?:neg|pos|negative|positive)/", re.IGNORECASE)
 _ADDRESSES = re.compile(r"(?:^|/)urls_(?:neg|pos|unsup)\.txt$")
 
+_SHOWN = 3
+
 
 def open_texts(path: Path, source: DataSource) -> Reader:
     """What reads the texts of a path. Labels that stand there are not read: each row's is None.
@@ -93,8 +95,15 @@ class _Tables(TableReader):
     """Tables of which the text's column alone is read. Where some are called unsupervised or the like, these alone."""
 
     def __init__(self, path: Path, tables: list[tuple[Path, int]], source: DataSource) -> None:
+        every = [table for table, _ in tables]
         unsup = [table for table, part in tables if part == LEFT_OUT]
-        super().__init__(path, [(table, UNSAID) for table in unsup or [table for table, _ in tables]], source)
+        super().__init__(path, [(table, UNSAID) for table in unsup or every], source)
+        self._known = {*every}
+        if unsup and len(unsup) < len(every):
+            shown = ", ".join(table.name for table in unsup[:_SHOWN]) + (" and others" if len(unsup) > _SHOWN else "")
+            self.notices.append(
+                f"of {path.name} the texts in {shown} are taken, and not those of the {len(every) - len(unsup)} other tables"
+            )
 
     def _open(self, path: Path) -> Sheet:
         encoding = self._source.encoding
@@ -106,7 +115,9 @@ class _Tables(TableReader):
 
     def _choose(self, sheet: Sheet) -> dict[str, str]:
         asked = self._source.columns
-        chosen = {"text": self._find(sheet, asked.text, TEXT_COLUMNS, "text")}
+        # What has no names of columns cannot have the one that was asked for.
+        named = None if kind(sheet.path) == ".txt" else asked.text
+        chosen = {"text": self._find(sheet, named, TEXT_COLUMNS, "text")}
         labels = known_columns(sheet.columns, LABEL_COLUMNS) if asked.label is None else [asked.label]
         found = [column for column in labels if column in sheet.columns and column != chosen["text"]]
         if found:

@@ -114,6 +114,10 @@ def test_a_column_that_is_named_holds_for_these_texts_too(tmp_path: Path) -> Non
     corpus = read(tmp_path / "a.csv", tmp_path / "u.csv", Columns(text="said", label="stars"))
     assert texts(corpus) == SEEN
     assert corpus.reading.notices == ["the column 'stars' of u.csv is not read: these texts are taken without labels"]
+    # Where columns have no names, there is but one.
+    for name, content in (("u.txt", "\n".join(TEXTS).encode()), ("ft.txt", _FASTTEXT)):
+        (tmp_path / name).write_bytes(content)
+        assert texts(read(tmp_path / "a.csv", tmp_path / name, Columns(text="said", label="stars"))) == SEEN
     (tmp_path / "other.csv").write_bytes(table([("x",)], header=("text",)))
     with pytest.raises(MissingInputError, match=r"other\.csv: no column 'said' \(--text-column\)"):
         read(tmp_path / "a.csv", tmp_path / "other.csv", Columns(text="said", label="stars"))
@@ -161,6 +165,22 @@ def test_a_folder_of_unsup_itself_and_an_archive_without_one_give_all_their_text
     assert texts(beside(tmp_path / "t.tgz")) == SEEN
 
 
+def test_where_labelled_and_other_texts_lie_together_none_is_said_to_be_passed_over(tmp_path: Path) -> None:
+    for number, (text, label) in enumerate(rows()):
+        write_folder(tmp_path / "aclImdb", {f"train/{label}/{number}_1.txt": text})
+    write_folder(tmp_path / "aclImdb", {f"train/unsup/{number}_0.txt": text for number, text in enumerate(TEXTS)})
+    (tmp_path / "d").mkdir()
+    for name, values in (("train.csv", rows()), ("test.csv", rows(8)), ("unsupervised.csv", [(text, "-1") for text in TEXTS])):
+        (tmp_path / "d" / name).write_bytes(table(values))
+    for path in (tmp_path / "aclImdb", tmp_path / "d"):
+        corpus = read(path, path)
+        assert texts(corpus) == SEEN
+        assert corpus.reading.warnings == []
+        assert len(read(path, None).reading.warnings) == 1
+    inside = read(tmp_path / "aclImdb", tmp_path / "aclImdb" / "train" / "unsup")
+    assert (texts(inside), inside.reading.warnings) == (SEEN, [])
+
+
 def test_of_a_folder_of_tables_those_called_unsupervised_are_taken_or_all(tmp_path: Path) -> None:
     (tmp_path / "u" / "data").mkdir(parents=True)
     for shard, some in enumerate((TEXTS[:2], TEXTS[2:])):
@@ -170,7 +190,13 @@ def test_of_a_folder_of_tables_those_called_unsupervised_are_taken_or_all(tmp_pa
     (tmp_path / "u" / "data" / "train.csv").write_bytes(table([("more", "pos")]))
     corpus = beside(tmp_path / "u")
     assert texts(corpus) == SEEN
-    assert corpus.reading.warnings == ["passed over in u: 1 other files and folders, such as data/train.csv"]
+    label = "the column 'label' of {} is not read: these texts are taken without labels"
+    shards = [f"unsupervised-0000{shard}-of-00002.parquet" for shard in (0, 1)]
+    assert corpus.reading.notices == [
+        f"of u the texts in {', '.join(shards)} are taken, and not those of the 1 other tables",
+        *map(label.format, shards),
+    ]
+    assert corpus.reading.warnings == []
     for path in (tmp_path / "u" / "data").glob("unsup*"):
         path.unlink()
     assert texts(beside(tmp_path / "u")) == ["<START> <UNK>"]
@@ -229,14 +255,14 @@ def test_nothing_but_the_texts_is_added_and_data_without_them_are_as_ever(tmp_pa
     assert beside(tmp_path / "u.txt").sha256 != with_them.sha256
 
 
-def test_what_was_encoded_before_is_found_again_and_texts_make_it_another_one(tmp_path: Path) -> None:
-    (tmp_path / "u.txt").write_text("\n".join(TEXTS))
-    path = tmp_path / "a.csv"
-    path.write_bytes(table(rows()))
-    settings = [
-        corpora.fill(DataSource(name=str(path), cache=tmp_path, unlabelled=said)) for said in (None, str(tmp_path / "u.txt"))
-    ]
-    assert settings[0] != settings[1]
+def test_what_earlier_versions_encoded_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_bytes(table(rows()))
+    Path("u.txt").write_text("\n".join(TEXTS))
+    without, with_them = (
+        corpora.fill(DataSource(name="a.csv", cache=Path("cache"), unlabelled=said)).name for said in (None, "u.txt")
+    )
+    assert without == "df2b4abc9b4e0025e2bcb97d2a7bd205" != with_them
 
 
 def test_a_column_or_folder_that_is_called_unlabelled_is_left_out_as_ever(tmp_path: Path) -> None:
@@ -331,7 +357,7 @@ def test_a_folder_without_texts_is_65(tmp_path: Path) -> None:
 def test_a_file_without_line_ends_does_not_fill_the_memory(
     encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("job.data.sheets.MAX_TEXT", 1000)
+    monkeypatch.setattr("job.data.sheets._LONGEST", 1000)
     (tmp_path / "u.txt").write_text("short\n" + "x" * 100_000, encoding)
     with pytest.raises(DataError, match=r"u\.txt, line 2: has more than 1000 bytes; expected one text a line"):
         beside(tmp_path / "u.txt")
