@@ -152,7 +152,7 @@ def predict(
 
 
 @app.command()
-@options.takes_request("preset", "test_data", "validation_data", "group_column", "id_column")
+@options.takes_request("preset", "test_data", "validation_data", "unlabelled", "group_column", "id_column")
 def evaluate(request: DataRequest, run: options.Run, as_json: options.AsJson = False) -> None:
     """Score a run's models on other labelled data, with intervals."""
     if request.data is None:

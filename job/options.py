@@ -40,6 +40,7 @@ _TEXTS: dict[str, tuple[str, str | None]] = {
     "data": ("embedded, imdb, or the path of labelled texts: a table or a folder.", "by preset"),
     "test_data": ("Path of the test part, where it lies elsewhere.", None),
     "validation_data": ("Path of the validation part, where it lies elsewhere.", None),
+    "unlabelled": ("Path of texts without labels, to learn from them as well.", None),
     "text_column": ("Column of the text, where its name is unusual.", None),
     "label_column": ("Column of the label, where its name is unusual.", None),
     "split_column": ("Column that says train, validation or test, where its name is unusual.", None),

@@ -18,6 +18,7 @@ class DataRequest:
     data: str | None = None
     test_data: str | None = None
     validation_data: str | None = None
+    unlabelled: str | None = None
     text_column: str | None = None
     label_column: str | None = None
     split_column: str | None = None
@@ -56,6 +57,8 @@ class DataSource:
     """Path of the test part, where it lies elsewhere."""
     validation: str | None = None
     """Path of the validation part, where it lies elsewhere."""
+    unlabelled: str | None = None
+    """Path of texts without labels, to learn from them as well."""
     columns: Columns = Columns()
     positive: tuple[str, ...] = ()
     """Labels that are read as positive; rows of labels that are named nowhere are left out."""
@@ -102,6 +105,7 @@ def resolve_source(request: DataRequest) -> DataSource:
         cache=request.cache or _default_cache(),
         test=request.test_data,
         validation=request.validation_data,
+        unlabelled=request.unlabelled,
         columns=columns,
         positive=tuple(request.positive or ()),
         negative=tuple(request.negative or ()),
@@ -109,7 +113,7 @@ def resolve_source(request: DataRequest) -> DataSource:
         header=not request.no_header,
         distances=tuple(sorted(set(distances))) or preset.distances,
     )
-    given = [option(each) for each, value in said_of_files(source).items() if value]
+    given = said_of_labelled_files(source) if name == "imdb" else _said(source)
     if given and name in ("embedded", "imdb"):
         raise ConfigurationError(
             f"{' and '.join(given)}: for files only, but --data is {name}; leave {'it' if len(given) == 1 else 'them'} out"
@@ -132,9 +136,23 @@ def said_of_files(source: DataSource) -> dict[str, Any]:
     return {
         "test_data": source.test,
         "validation_data": source.validation,
+        "unlabelled": source.unlabelled,
         **{f"{each.name}_column": getattr(source.columns, each.name) for each in fields(Columns)},
         "positive": list(source.positive),
         "negative": list(source.negative),
         "encoding": source.encoding,
         "no_header": not source.header,
     }
+
+
+def said_of_labelled_files(source: DataSource) -> list[str]:
+    """The options given that make no sense where the labelled reviews are an .npz's: `["--test-data"]`.
+
+    All of files but --unlabelled, and where that is given, those by which its texts are read.
+    """
+    of_unlabelled = ("unlabelled", "text_column", "encoding", "no_header") if source.unlabelled else ()
+    return _said(source, *of_unlabelled)
+
+
+def _said(source: DataSource, *but: str) -> list[str]:
+    return [option(name) for name, value in said_of_files(source).items() if value and name not in but]

@@ -223,8 +223,7 @@ def print_inspection(report: "Inspection") -> None:
             for notice in report.reading.notices:
                 print(terminal.visible(f"notice: {notice}"))
         elif isinstance(value, dict):
-            print(
-                terminal.visible(f"{key}: " + ", ".join(f"{name.replace('_', ' ')} {each:,}" for name, each in value.items()))
-            )
+            figures = [f"{name.replace('_', ' ')} {each:,}" for name, each in value.items() if each is not None]
+            print(terminal.visible(f"{key}: {', '.join(figures)}"))
         elif value is not None:
             print(terminal.visible(f"{key.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}"))

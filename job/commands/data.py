@@ -17,7 +17,8 @@ class PartInspection:
     """What is in one part of a data set. Tokens are counted without start tokens."""
 
     reviews: int
-    positive: int
+    positive: int | None
+    """None where there are no labels."""
     tokens: int
     tokens_mean: float
     tokens_median: float
@@ -42,6 +43,8 @@ class Inspection:
     validation: PartInspection | None
     """None where the source has none of its own, so that it is split off in training."""
     test: PartInspection
+    unlabelled: PartInspection | None
+    """Of the texts of --unlabelled; None where none were named."""
     unknown_test_tokens: float
     """The share of the test part's tokens that are not in the vocabulary."""
     test_texts_in_train: int
@@ -74,6 +77,7 @@ def inspect_corpus(corpus: Corpus) -> Inspection:
         train=_inspect_part(corpus, "train"),
         validation=validation,
         test=_inspect_part(corpus, "test"),
+        unlabelled=_inspect_part(corpus, "unlabelled") if corpus.reading.unlabelled else None,
         unknown_test_tokens=round(findings.unknown_share(corpus, "test"), 4),
         test_texts_in_train=findings.shared_texts(corpus, "test"),
         reading=corpus.reading,
@@ -87,7 +91,7 @@ def _inspect_part(corpus: Corpus, name: str) -> PartInspection:
     lengths = corpus.lengths[indices] - 1
     return PartInspection(
         reviews=len(indices),
-        positive=int(corpus.labels[indices].sum()),
+        positive=None if name == "unlabelled" else int(corpus.labels[indices].sum()),
         tokens=int(lengths.sum()),
         tokens_mean=round(float(lengths.mean()), 2),
         tokens_median=float(np.median(lengths)),

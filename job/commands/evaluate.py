@@ -71,7 +71,7 @@ def evaluate(folder: Path, source: DataSource) -> Evaluation:
     """
     corpus = corpora.load(source, for_scoring=True)
     part = "test" if corpus.own_test_part and len(corpus.part("test")) else "all"
-    indices = corpus.part("test") if part == "test" else np.arange(len(corpus.labels))
+    indices = corpus.part("test") if part == "test" else corpus.labelled
     run = VerifiedRun.verify(folder)
     labels, seen = corpus.labels[indices], np.isin(corpus.hashes[indices], run.training_hashes())
     models: dict[ModelName, ModelScores] = {}

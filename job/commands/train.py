@@ -187,7 +187,7 @@ class _Job:
     def _publish(self, baseline: BaselineResult, before: VerifiedRun | None) -> Metrics:
         corpus, (train, validation, test) = self._corpus, self._parts
         used = len(train) + len(validation) + len(test)
-        beyond = {"not among those that the preset takes": count} if (count := len(corpus.labels) - used) else {}
+        beyond = {"not among those that the preset takes": count} if (count := len(corpus.labelled) - used) else {}
         data = DataRecord(
             name=corpus.name,
             sha256=corpus.sha256,
@@ -196,7 +196,8 @@ class _Job:
             test_reviews=len(test),
             vocabulary=len(corpus.words),
             own_test_part=corpus.own_test_part,
-            left_out_reviews=corpus.reading.rows - used,
+            left_out_reviews=corpus.reading.rows - used - corpus.reading.unlabelled,
+            unlabelled_reviews=corpus.reading.unlabelled,
             reading=corpus.reading.but(left_out=corpus.reading.left_out | beyond),
             faults=self._faults,
             majority=scores.majority(train.labels, test.labels),

@@ -34,7 +34,7 @@ _VERSION = 3
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Labelled reviews as token ids. Every review begins with the start token, so none is empty.
+    """Reviews as token ids, labelled but for those of the part `unlabelled`. Every review begins with the start token, so none is empty.
 
     Review `i` is `tokens[offsets[i]:offsets[i + 1]]`.
     """
@@ -45,7 +45,7 @@ class Corpus:
     offsets: NDArray[np.int64]
     """<int64>[reviews + 1]"""
     labels: NDArray[np.int8]
-    """<int8>[reviews], 0 or 1"""
+    """<int8>[reviews], 0 or 1; in the part `unlabelled` 0, which says nothing"""
     parts: NDArray[np.int8]
     """<int8>[reviews], a number of job/data/parts.py"""
     hashes: NDArray[np.uint64]
@@ -75,8 +75,13 @@ class Corpus:
         return np.diff(self.offsets)
 
     def part(self, name: str) -> NDArray[np.int64]:
-        """Indices of the reviews of `train`, `validation` or `test`, in the order of the source."""
-        return np.flatnonzero(self.parts == parts.NAMES[name])
+        """Indices of the reviews of `train`, `validation`, `test` or `unlabelled`, in the order of the source: <int64>[reviews]."""
+        return np.flatnonzero(self.parts == parts.OF_CORPUS[name])
+
+    @property
+    def labelled(self) -> NDArray[np.int64]:
+        """Indices of the reviews whose labels say something, in the order of the source: <int64>[reviews]."""
+        return np.flatnonzero(self.parts != parts.UNLABELLED)
 
     def split_validation(self, share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(training, validation) indices: the source's own, or the training part split by a threshold on a hash.
@@ -172,6 +177,9 @@ def _fill(source: DataSource, for_scoring: bool) -> Path:
     # By content and never by time and size, which rsync, archives and images keep while the content changes.
     content = [(str(file), _hash(file)) for file in opened.files]
     settings = {name: value for name, value in asdict(source).items() if name not in ("name", "cache")}
+    if source.unlabelled is None:
+        # A setting that came later: what was encoded before is still found.
+        del settings["unlabelled"]
     identity = [_VERSION, for_scoring, opened.name, settings, content]
     key = hashlib.sha256(json.dumps(identity).encode("utf-8", "surrogateescape")).hexdigest()[:32]
     folder = source.cache / "encoded" / key

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from job.data import near_copies
 from job.data.labels import LabelMeaning
-from job.data.parts import LEFT_OUT, TEST, TRAIN, UNSAID, VALIDATION
-from job.data.sources import MAIN, TEST_DATA, VALIDATION_DATA, Meaning, Source
+from job.data.numbered import MAIN, TEST_DATA, UNLABELLED_DATA, VALIDATION_DATA, Meaning, Source
+from job.data.parts import LEFT_OUT, TEST, TRAIN, UNLABELLED, UNSAID, VALIDATION
 from job.errors import DataError
 from job.files import atomic, checksum
 from job.presets import START
@@ -85,12 +85,21 @@ def encode(source: Source, folder: Path, for_scoring: bool = False) -> None:
     own_test_part = bool(np.any(parts[kept] == TEST))
     if not own_test_part:
         parts[(parts == TRAIN) & (groups.astype(np.float64) / 2**64 < _TEST_SHARE)] = TEST
+    labelled = kept & (parts != UNLABELLED)
     if not for_scoring:
-        _require_both(source, classes[kept], parts[kept], hashes[kept])
+        _require_both(source, classes[labelled], parts[labelled], hashes[labelled])
+    lengths = np.frombuffer(collected.lengths, np.int64)
+    is_unlabelled = parts == UNLABELLED
+    if is_unlabelled.any():
+        also, why = _leave_out(_of_no_use(is_unlabelled, labelled, parts, hashes, lengths), len(parts))
+        kept, left_out = kept & also, left_out | why
+        if not np.any(kept & is_unlabelled):
+            shown = "; ".join(f"{count} {reason}" for reason, count in why.items())
+            raise DataError(f"{source.shown}: none of the {int(is_unlabelled.sum())} texts of --unlabelled is of use: {shown}")
 
-    words = _Words(folder / "provisional", np.frombuffer(collected.lengths, np.int64))
+    words = _Words(folder / "provisional", lengths)
     places = np.flatnonzero(kept)
-    vocabulary, ids = source.vocabulary(words.count(places if for_scoring else places[parts[places] == TRAIN]))
+    vocabulary, ids = source.vocabulary(words.count(np.flatnonzero(labelled if for_scoring else labelled & (parts == TRAIN))))
     arrays: dict[str, NDArray[Any]] = {
         "offsets": np.concatenate([[0], np.cumsum(words.lengths[places] + 1)]),
         "labels": classes[places],
@@ -120,6 +129,7 @@ def encode(source: Source, folder: Path, for_scoring: bool = False) -> None:
         notices=list(dict.fromkeys(meaning.notices)),
         warnings=list(dict.fromkeys(meaning.warnings)),
         near_copies=near_copies.count(words.texts, places, parts, hashes) if looks else None,
+        **({"unlabelled": int(np.sum(kept & is_unlabelled))} if is_unlabelled.any() else {}),
     )
     (folder / "provisional").unlink()
     (folder / "ids.jsonl").unlink()
@@ -136,7 +146,8 @@ def encode(source: Source, folder: Path, for_scoring: bool = False) -> None:
 
 
 def _classes(labels: list[LabelMeaning]) -> NDArray[np.int8]:
-    return np.array([-1 if each.meaning is None else each.meaning for each in labels], np.int8)
+    """The class of each label code, <int8>[codes + 1]; the last one is that of `NO_LABEL`, -1, and stands for nothing."""
+    return np.array([*(-1 if each.meaning is None else each.meaning for each in labels), 0], np.int8)
 
 
 def _parts(collected: _Collected, meaning: Meaning) -> tuple[NDArray[np.int8], dict[str, NDArray[np.bool_]]]:
@@ -156,6 +167,7 @@ def _parts(collected: _Collected, meaning: Meaning) -> tuple[NDArray[np.int8], d
         if np.any(said[mine] == part):
             reasons[f"rows of {option} outside its own part of that name"] = mine & (said != part)
         parts[mine] = part
+    parts[origins == UNLABELLED_DATA] = UNLABELLED
     parts[parts == UNSAID] = TRAIN
     return parts, reasons
 
@@ -169,6 +181,25 @@ def _leave_out(reasons: dict[str, NDArray[np.bool_]], rows: int) -> tuple[NDArra
             counts[reason] = count
         kept &= ~which
     return kept, counts
+
+
+def _of_no_use(
+    is_unlabelled: NDArray[np.bool_],
+    labelled: NDArray[np.bool_],
+    parts: NDArray[np.int8],
+    hashes: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
+) -> dict[str, NDArray[np.bool_]]:
+    """By reason, which texts without labels are left out: nothing may be learned from a text that is tested on."""
+    reasons = {"unlabelled texts that are empty": is_unlabelled & (lengths == 0)}
+    for name, part in (("test", TEST), ("validation", VALIDATION), ("training", TRAIN)):
+        known = hashes[labelled & (parts == part)]
+        reasons[f"unlabelled texts that are {name} texts, word for word"] = is_unlabelled & np.isin(hashes, known)
+    places = np.flatnonzero(is_unlabelled)
+    first = np.unique(hashes[places], return_index=True)[1]
+    is_copy = is_unlabelled.copy()
+    is_copy[places[first]] = False
+    return reasons | {"unlabelled texts that repeat another one": is_copy}
 
 
 def _require_both(source: Source, classes: NDArray[np.int8], parts: NDArray[np.int8], hashes: NDArray[np.uint64]) -> None:

@@ -7,12 +7,10 @@ from numpy.typing import NDArray
 
 from job.analysis import scores
 from job.data.corpus import Corpus
-from job.data.parts import TEST, TRAIN, VALIDATION
 from job.presets import UNKNOWN
 from job.records.data import LabelRecord, Reading
 
-_PARTS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
-
+_PARTS = ("train", "validation", "test")
 _SHOWN = 5
 # Reviews between two releases of mapped pages.
 _RELEASE = 1000
@@ -52,6 +50,7 @@ def describe(reading: Reading) -> str:
     for meaning, all_of_it in labels.items():
         some = ", ".join(repr(label.label) for label in all_of_it[:_SHOWN]) + (" and others" if len(all_of_it) > _SHOWN else "")
         said.append(f"{meaning}: {some} ({sum(label.rows for label in all_of_it):,} rows)")
+    said += [f"unlabelled: {reading.unlabelled:,} texts"] if reading.unlabelled else []
     said += [f"left out: {count:,} rows, {reason}" for reason, count in reading.left_out.items()]
     return "; ".join(said)
 
@@ -72,9 +71,13 @@ def _faults(corpus: Corpus) -> Iterator[str]:
         unknown = unknown_share(corpus, name)
         if unknown > 0.5:
             yield f"{unknown:.0%} of the words of the {name} part are in no training text, so little can be said of it"
+    unknown = unknown_share(corpus, "unlabelled")
+    if unknown > 0.5:
+        yield f"{unknown:.0%} of the words of the unlabelled texts are in no training text, so little can be learned from them"
     yield from _near_copies(corpus)
     yield from _shared_groups(corpus)
-    contradictions = len(np.intersect1d(corpus.hashes[corpus.labels == 1], corpus.hashes[corpus.labels == 0]))
+    labels, hashes = corpus.labels[corpus.labelled], corpus.hashes[corpus.labelled]
+    contradictions = len(np.intersect1d(hashes[labels == 1], hashes[labels == 0]))
     if contradictions:
         yield f"{contradictions} texts occur with both labels"
     rare = imbalance(corpus)

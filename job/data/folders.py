@@ -22,6 +22,7 @@ _REVIEW = re.compile(rf"(?:^(.*)/|^)({'|'.join(_LABELS)})/.+\.txt$", re.IGNORECA
 _ADDRESSES = re.compile(r"(?:^|/)urls_(neg|pos)\.txt$")
 _NUMBER = re.compile(r"(\d+)_\d+\.txt$")
 _TRAILING_CHUNKS = 64
+_UNSUP = "texts without a label (unsup)"
 
 
 class Layout:
@@ -30,6 +31,9 @@ class Layout:
     Args:
         names: Of all files, with slashes, from the folder or archive on.
     """
+
+    expected = f"texts in the layout of aclImdb; expected {LAYOUT}"
+    """What there is none of where nothing is found, and what was looked for."""
 
     def __init__(self, names: list[str]) -> None:
         self.reviews: dict[str, tuple[int, str]] = {}
@@ -41,14 +45,14 @@ class Layout:
         found: dict[str, tuple[str, str]] = {}
         for name in names:
             match = _REVIEW.search(name)
-            if _is_hidden(name):
+            if is_hidden(name):
                 self.passed_over["hidden files, such as macOS adds"] += 1
             elif match:
                 found[name] = (match[1] or "", match[2].lower())
             elif _ADDRESSES.search(name):
                 self.addresses.append(name)
             elif any(parts.NAMES.get(folder.lower()) == LEFT_OUT for folder in PurePosixPath(name).parts[:-1]):
-                self.passed_over["texts without a label (unsup)"] += 1
+                self.passed_over[_UNSUP] += 1
             else:
                 self.passed_over[
                     f"{PurePosixPath(name).suffix or PurePosixPath(name).name} files outside {' and '.join(_LABELS[:2])}"
@@ -60,6 +64,15 @@ class Layout:
                 self.passed_over[f"texts in {folder or 'no folder of a part'}, which names no part"] += 1
             else:
                 self.reviews[name] = (named[name], label)
+
+    @staticmethod
+    def is_read(name: str) -> bool:
+        """Whether the content of a file of this name may be wanted."""
+        return bool(_REVIEW.search(name) or _ADDRESSES.search(name))
+
+    def decisions(self, where: str) -> Iterator[str]:
+        """A sentence on each thing that was decided."""
+        yield from ()
 
     def describe(self, where: str) -> Iterator[str]:
         """A sentence on what was passed over, if anything was."""
@@ -74,15 +87,23 @@ def _part(folder: str) -> int:
     return next((part for part in names if part != UNSAID), UNSAID)
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Whether a file of this name is one that systems add, or lies in such a folder."""
     return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
 
 
 class _LayoutReader(Reader):
-    """What folders and archives have in common."""
+    """What folders and archives have in common.
 
-    def __init__(self, path: Path, encoding: str | None) -> None:
+    Args:
+        layout: What says which files are texts.
+    """
+
+    def __init__(self, path: Path, encoding: str | None, layout: type[Layout] = Layout) -> None:
         super().__init__(path)
+        self._layout = layout
+        self.is_unsup_used = False
+        """Whether texts in folders called unsup are read by another reader, and so not passed over."""
         self._encoding = decoding.checked(encoding)
         self._films: dict[tuple[str, str], list[str]] = {}
 
@@ -115,11 +136,14 @@ class _LayoutReader(Reader):
         return lines[int(number[1])].strip() or None
 
     def _end(self, layout: Layout) -> None:
+        if self.is_unsup_used:
+            layout.passed_over.pop(_UNSUP, None)
+        self.notices += layout.decisions(self.path.name)
         self.warnings += layout.describe(self.path.name)
         if self._films:
             self.notices.append(f"reviews of one film stay together, by the lists of addresses in {self.path.name}")
         if not layout.reviews:
-            raise DataError(f"{self.path}: no texts in the layout of aclImdb; expected {LAYOUT}")
+            raise DataError(f"{self.path}: no {layout.expected}")
 
 
 class FolderReader(_LayoutReader):
@@ -127,7 +151,7 @@ class FolderReader(_LayoutReader):
 
     def rows(self) -> Iterator[Row]:
         paths = self._paths()
-        layout = Layout(list(paths))
+        layout = self._layout(list(paths))
         with reading(self.path):
             for name in layout.addresses:
                 stay_inside(paths[name], self.path)
@@ -143,8 +167,12 @@ class FolderReader(_LayoutReader):
 
     def files(self) -> list[Path]:
         paths = self._paths()
-        layout = Layout(list(paths))
+        layout = self._layout(list(paths))
         return [paths[name] for name in sorted([*layout.reviews, *layout.addresses])]
+
+    def names(self) -> list[str]:
+        """Of all files in it, with slashes, from the folder on."""
+        return list(self._paths())
 
     def _paths(self) -> dict[str, Path]:
         """All that lies in the folder, by name; links to folders stand for what is behind them, which is not read."""
@@ -207,7 +235,7 @@ class TarReader(_LayoutReader):
             names.append(member.name)
             if _ADDRESSES.search(member.name) and content is not None:
                 self._add_addresses(member.name, content)
-        layout = Layout(names)
+        layout = self._layout(names)
         if links:
             layout.passed_over["symbolic links"] += links
         return layout, targets
@@ -219,7 +247,7 @@ class TarReader(_LayoutReader):
             with reading(self.path), gzip.open(self.path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
                 for member in archive:
                     content = None
-                    if member.isfile() and (_REVIEW.search(member.name) or _ADDRESSES.search(member.name)):
+                    if member.isfile() and self._layout.is_read(member.name):
                         if member.size > MAX_TEXT:
                             raise DataError(f"{self.path}: {member.name} is larger than {MAX_TEXT} bytes")
                         file = archive.extractfile(member)

@@ -5,6 +5,8 @@ import re
 from job.errors import DataError
 
 TRAIN, TEST, VALIDATION = 0, 1, 2
+UNLABELLED = 3
+"""Texts of --unlabelled alone: whatever a column or folder is called, no row of other data comes here."""
 LEFT_OUT, UNSAID = -1, -2
 """Rows of no part that is used, such as unlabelled ones; and those of which the source says nothing."""
 NAMES = {
@@ -13,6 +15,8 @@ NAMES = {
     **dict.fromkeys(("validation", "valid", "val", "dev", "development"), VALIDATION),
     **dict.fromkeys(("unsup", "unsupervised", "unlabeled", "unlabelled"), LEFT_OUT),
 }
+OF_CORPUS = {"train": TRAIN, "validation": VALIDATION, "test": TEST, "unlabelled": UNLABELLED}
+"""The parts of an encoded corpus, by what they are called here."""
 COLUMNS = ("split", "part", "fold", "subset", "partition", "dataset_split")
 """Names of columns that say it."""
 _IN_A_NAME = re.compile(rf"(?:^|[-_. ])({'|'.join(NAMES)})(?=[-_. \d]|$)", re.IGNORECASE)

@@ -9,7 +9,7 @@ from typing import Any
 from job.data import parts, sheets
 from job.data.folders import FolderReader, TarReader, stay_inside
 from job.data.labels import UNLABELLED
-from job.data.parts import UNSAID
+from job.data.parts import LEFT_OUT, UNSAID
 from job.data.rows import Reader, Row
 from job.data.sheet import KINDS, MAX_TEXT, Cells, Sheet, kind
 from job.data.sheets import is_fasttext
@@ -37,19 +37,28 @@ def open_reader(path: Path, source: DataSource, is_beside: bool = False) -> Read
     """
     with explained(path, f"{FORMATS}, or the names embedded or imdb"):
         is_folder = stat.S_ISDIR(path.stat().st_mode)
-        tables = _tables_in(path) if is_folder else [(path, UNSAID)]
+        tables = tables_in(path) if is_folder else [(path, UNSAID)]
     is_tar = path.name.lower().endswith((".tar.gz", ".tgz"))
     if tables and not is_tar:
         if not is_folder and kind(path) is None:
             raise DataError(f"{path}: a file of this kind is not read; expected {FORMATS}")
         return TableReader(path, tables, source, is_beside)
-    named = [f"--{name}-column" for name, column in vars(source.columns).items() if column]
+    # The text's column may be that of --unlabelled.
+    of_others = {"text"} if source.unlabelled else set()
+    named = [f"--{name}-column" for name, column in vars(source.columns).items() if column and name not in of_others]
     if named and not is_beside:
         raise DataError(f"{path}: the layout of aclImdb has no columns; leave {' and '.join(named)} out")
-    return (FolderReader if is_folder else TarReader)(path, source.encoding)
+    reader = (FolderReader if is_folder else TarReader)(path, source.encoding)
+    reader.is_unsup_used = _is_unsup_used(path, source)
+    return reader
 
 
-def _tables_in(folder: Path) -> list[tuple[Path, int]]:
+def _is_unsup_used(path: Path, source: DataSource) -> bool:
+    """Whether what lies there without labels is named by --unlabelled."""
+    return source.unlabelled is not None and Path(source.unlabelled).resolve().is_relative_to(path.resolve())
+
+
+def tables_in(folder: Path) -> list[tuple[Path, int]]:
     """The tables of a folder, of its `data` or of its only folder, each with its part; none where texts lie there as files.
 
     Raises:
@@ -111,6 +120,7 @@ class TableReader(Reader):
     def __init__(self, path: Path, tables: list[tuple[Path, int]], source: DataSource, is_beside: bool = False) -> None:
         super().__init__(path)
         self._tables, self._source, self._is_beside = tables, source, is_beside
+        self._known = {table for table, _ in tables}
         self.is_split_asked_for = source.columns.split is not None
 
     def files(self) -> list[Path]:
@@ -120,11 +130,13 @@ class TableReader(Reader):
         named = any(part != UNSAID for _, part in self._tables)
         numbers: dict[int, int] = {}
         for path, part in self._tables:
+            if part == LEFT_OUT and _is_unsup_used(self.path, self._source):
+                continue
             if named and part < 0:
                 why = "its name does not say which part it is" if part == UNSAID else "its rows have no labels"
                 self.warnings.append(f"passed over in {self.path.name}: {path.name}, as {why}")
                 continue
-            sheet = sheets.open_sheet(path, self._source.encoding, self._source.header)
+            sheet = self._open(path)
             for row in self._rows_of(sheet, part):
                 # Shards of a part are one table.
                 numbers[part] = numbers.get(part, 0) + 1
@@ -133,19 +145,22 @@ class TableReader(Reader):
             self.warnings += sheet.warnings
         self.warnings += self._passed_over()
 
+    def _open(self, path: Path) -> Sheet:
+        return sheets.open_sheet(path, self._source.encoding, self._source.header)
+
     def _passed_over(self) -> Iterator[str]:
         """A sentence on what lies in the folder of the tables, and the one that was named, and was not looked into."""
         if not self.path.is_dir():
             return
         places = {self.path, self._tables[0][0].parent}
-        others = sorted(path for place in places for path in place.iterdir() if path not in {*self.files(), *places})
+        others = sorted(path for place in places for path in place.iterdir() if path not in self._known | places)
         if others:
             shown = ", ".join(path.relative_to(self.path).as_posix() for path in others[:5])
             yield f"passed over in {self.path.name}: {len(others)} other files and folders, such as {shown}"
 
     def _rows_of(self, sheet: Sheet, part: int) -> Iterator[Row]:
         chosen = self._choose(sheet)
-        classes = sheet.class_names(chosen["label"])
+        classes = sheet.class_names(chosen["label"]) if "label" in chosen else None
         half_pairs = 0
         for number, cells in sheet.rows(set(chosen.values())):
             values = {use: self._cell(sheet, cells, column, use, number) for use, column in chosen.items()}
@@ -156,7 +171,7 @@ class TableReader(Reader):
                 raise DataError(f"{sheet.path}, row {number}: a text of {len(text)} characters; at most {MAX_TEXT} are read")
             whole = without_lone_surrogates(text)
             half_pairs += whole != text
-            label = values["label"]
+            label = values.get("label")
             if isinstance(label, (list, dict)):
                 raise DataError(
                     f"{sheet.path}, row {number}: the label is a {type(label).__name__}; expected a word or a number"
@@ -186,7 +201,7 @@ class TableReader(Reader):
         return cells[column]
 
     def _choose(self, sheet: Sheet) -> dict[str, str]:
-        """The columns that are read, by use."""
+        """The columns that are read, by use: `text`, mostly `label`, and others."""
         asked: Columns = self._source.columns
         chosen = {
             "text": self._find(sheet, asked.text, TEXT_COLUMNS, "text"),
@@ -197,7 +212,7 @@ class TableReader(Reader):
             if column is not None and (column in sheet.columns or not self._is_beside):
                 chosen[use] = self._find(sheet, column, (), use)
         if asked.split is None:
-            found = [column for column in _known(sheet.columns, parts.COLUMNS) if column not in chosen.values()]
+            found = [column for column in known_columns(sheet.columns, parts.COLUMNS) if column not in chosen.values()]
             if found:
                 chosen["split"] = found[0]
         self.columns = chosen
@@ -224,7 +239,7 @@ def find_column(sheet: Sheet, asked: str | None, known: tuple[str, ...], use: st
         if asked not in sheet.columns:
             raise MissingInputError(f"{sheet.path}: no column {asked!r} (--{use}-column); it has {shown}")
         return asked, None
-    found = _known(sheet.columns, known)
+    found = known_columns(sheet.columns, known)
     if not found:
         has_header = kind(sheet.path) in (".csv", ".tsv") and sheet.header
         more = ", and --no-header if the first line is a row" if has_header else ""
@@ -239,7 +254,7 @@ def find_column(sheet: Sheet, asked: str | None, known: tuple[str, ...], use: st
     return found[0], notice
 
 
-def _known(columns: list[str], known: tuple[str, ...]) -> list[str]:
+def known_columns(columns: list[str], known: tuple[str, ...]) -> list[str]:
     """The columns that are called so, whatever their case, in the order of the names."""
     lowered = {column.strip().lower(): column for column in reversed(columns)}
     return [lowered[name] for name in known if name in lowered]

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from job.data import decoding
 from job.errors import DataError
@@ -122,14 +122,21 @@ class Sheet(ABC):
         if text not in self.warnings:
             self.warnings.append(text)
 
-    def _lines(self) -> Iterator[str]:
-        """The file's lines as text, with their ends, without a byte-order mark."""
+    def _lines(self, longest: int | None = None) -> Iterator[str]:
+        """The file's lines as text, with their ends, without a byte-order mark.
+
+        Args:
+            longest: Lines of more bytes are refused before they fill the memory: in files that may have no line ends at all.
+        """
         with _unpacked(self.path) as stream:
             encoding, mark = self._find_encoding(stream)
             if encoding.replace("_", "-").lower().startswith(("utf-16", "utf-32")):
-                yield from self._wide_lines(stream, encoding, mark)
+                yield from self._wide_lines(stream, encoding, mark, longest)
                 return
-            for number, line in enumerate(stream, 1):
+            lines = stream if longest is None else iter(lambda: stream.readline(longest + 1), b"")
+            for number, line in enumerate(lines, 1):
+                if longest is not None and len(line) > longest:
+                    self._refuse_line(number, longest)
                 if number == 1:
                     line = line.removeprefix(mark)
                 if b"\0" in line:
@@ -150,13 +157,19 @@ class Sheet(ABC):
             self._notice(f"{self.path.name} is read as {encoding.upper()}, as its byte-order mark says")
         return encoding, mark
 
-    def _wide_lines(self, stream: IO[bytes], encoding: str, mark: bytes) -> Iterator[str]:
+    def _refuse_line(self, number: int, longest: int) -> NoReturn:
+        raise DataError(f"{self.path}, line {number}: has more than {longest} bytes; expected one text a line")
+
+    def _wide_lines(self, stream: IO[bytes], encoding: str, mark: bytes, longest: int | None) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder(encoding)()
         stream.read(len(mark))
-        rest, block = "", stream.read(_BLOCK)
+        rest, block, number = "", stream.read(_BLOCK), 1
         while block:
             *whole, rest = (rest + decoder.decode(block)).split("\n")
             yield from (line + "\n" for line in whole)
+            number += len(whole)
+            if longest is not None and len(rest) > longest:
+                self._refuse_line(number, longest)
             block = stream.read(_BLOCK)
         rest += decoder.decode(b"", final=True)
         if rest:

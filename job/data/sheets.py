@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from job.data import decoding
 from job.data.delimited import CsvSheet
-from job.data.sheet import KINDS, PACKED, Cells, Sheet, kind, one_line, reading
+from job.data.sheet import KINDS, MAX_TEXT, PACKED, Cells, Sheet, kind, one_line, reading
 from job.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow
 
 _FASTTEXT = "__label__"
+# Bytes of a line of text at most: a label, and as many characters as are read, in any encoding.
+_LONGEST = 5 * MAX_TEXT
 
 
 def open_sheet(path: Path, encoding: str | None = None, header: bool = True) -> "Sheet":
@@ -50,10 +52,10 @@ def open_sheet(path: Path, encoding: str | None = None, header: bool = True) -> 
         return reader(path, decoding.checked(encoding), header)
 
 
-def is_fasttext(path: Path) -> bool:
+def is_fasttext(path: Path, encoding: str | None = None) -> bool:
     """Whether a file begins as fastText's do."""
     try:
-        open_sheet(path)
+        open_sheet(path, encoding)
     except DataError:
         return False
     return True
@@ -157,7 +159,7 @@ class FastTextSheet(Sheet):
     """fastText's lines: `__label__NAME` and a text. The columns are called `label`, without the prefix, and `text`."""
 
     def _columns(self) -> list[str]:
-        lines = self._lines()
+        lines = self._lines(_LONGEST)
         first = next((line for line in lines if line.strip()), "")
         lines.close()  # type: ignore[attr-defined]
         if not first.startswith(_FASTTEXT):
@@ -167,10 +169,26 @@ class FastTextSheet(Sheet):
         return ["label", "text"]
 
     def _rows(self, columns: Collection[str] | None) -> Iterator[tuple[int, Cells]]:
-        for number, line in enumerate((line for line in self._lines() if line.strip()), 1):
+        for number, line in enumerate((line for line in self._lines(_LONGEST) if line.strip()), 1):
             label, _, text = line.strip("\r\n").partition(" ")
             if not label.startswith(_FASTTEXT):
                 raise DataError(f"{self.path}, row {number}: expected {_FASTTEXT}NAME in front of the text")
             if text.startswith(_FASTTEXT):
                 raise DataError(f"{self.path}, row {number}: has several labels; expected one")
             yield number, {"label": label.removeprefix(_FASTTEXT), "text": text}
+
+
+class LinesSheet(Sheet):
+    """One text a line, empty ones included, in a column called `text`. No table of its name's kind: who wants it asks for it."""
+
+    def _columns(self) -> list[str]:
+        lines = self._lines(_LONGEST)
+        first = next(lines, None)
+        lines.close()  # type: ignore[attr-defined]
+        if first is None:
+            raise DataError(f"{self.path}: is empty; expected one text a line")
+        return ["text"]
+
+    def _rows(self, columns: Collection[str] | None) -> Iterator[tuple[int, Cells]]:
+        for number, line in enumerate(self._lines(_LONGEST), 1):
+            yield number, {"text": line.rstrip("\r\n")}

@@ -1,109 +1,24 @@
 """Sources: what a name or a path stands for, opened and not yet read."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from job.data import imdb, readers, synthetic
 from job.data.labels import LabelMeaning, LabelReader
+from job.data.numbered import MAIN, TEST_DATA, VALIDATION_DATA, Meaning, Numbered, Source
 from job.data.parts import UNSAID, PartReader
 from job.data.rows import Reader, Row
-from job.data.tokens import FIRST_WORD_ID, content_hash, hash_of, lacks_spaces, tokenize
+from job.data.tokens import FIRST_WORD_ID, Spaces, content_hash, hash_of, tokenize
+from job.data.unlabelled import WithUnlabelled, open_texts
 from job.errors import DataError
 from job.files.reading import explained
-from job.presets import UNKNOWN, option
-from job.source import DataSource, said_of_files
-
-MAIN, TEST_DATA, VALIDATION_DATA = range(3)
-"""Which of the user's paths a row is from: --data, --test-data or --validation-data."""
-
-
-class Numbered(NamedTuple):
-    """One review with its words numbered as they came; what the numbers and codes mean is known at the end."""
-
-    numbers: list[int] | NDArray[np.int64]
-    """Of each word, from 0."""
-    label: int
-    """A code for what stands in the source."""
-    hash: int
-    """Of the text's words."""
-    row: int
-    """Its place in its file or folder, from 1."""
-    part: int = UNSAID
-    """As the name of its file or folder says: a number of job/data/parts.py."""
-    split: int = -1
-    """A code for what stands in the column that says the part; -1 where there is none."""
-    origin: int = MAIN
-    group: int | None = None
-    """A hash of what must stay together with it; None where it stands alone."""
-    id: str | None = None
-    """What the user knows it by."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Meaning:
-    """What the codes of all reviews mean, and what is to be said of the reading."""
-
-    labels: list[LabelMeaning]
-    """By label code."""
-    rule: str
-    """By which the labels were read, in words."""
-    parts: list[int]
-    """By split code: a number of job/data/parts.py."""
-    columns: dict[str, str] = field(default_factory=dict)
-    """Of a table, which column was taken, by what for."""
-    notices: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-
-class Source(ABC):
-    """Labelled reviews to be encoded. It is read once.
-
-    Args:
-        name: The name of the corpus.
-        files: Those whose content, with the settings, determines the reviews.
-    """
-
-    def __init__(self, name: str, files: list[Path]) -> None:
-        self.name, self.files = name, files
-
-    shown: str
-    """The source's name in errors."""
-    is_generated = False
-    """Whether the package made it itself, so that nothing can be wrong with it."""
-
-    @abstractmethod
-    def reviews(self) -> Iterator[Numbered]:
-        """Yields the reviews in the order of the source, one at a time.
-
-        Raises:
-            DataError, MissingInputError: The source cannot be read.
-        """
-
-    @abstractmethod
-    def resolve(self, needs_both: bool) -> Meaning:
-        """What the codes of all reviews mean, asked for when they have been read.
-
-        Args:
-            needs_both: Whether labels of one class alone are an error.
-
-        Raises:
-            DataError: The labels are of no known form, or all the same.
-        """
-
-    @abstractmethod
-    def vocabulary(self, counts: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
-        """The words by rank, and the token id of each word number, <int64>[numbers].
-
-        Args:
-            counts: <int64>[numbers], how often each word number occurs in the reviews that the vocabulary is made of.
-        """
-
+from job.presets import UNKNOWN
+from job.source import DataSource, said_of_labelled_files
 
 _ZERO_AND_ONE = "0 and 1"
 
@@ -127,6 +42,15 @@ class Ranks(Source):
             numbers = review.ranks - 1
             self._rows[review.label] += 1
             yield Numbered(numbers, review.label, content_hash(table[numbers].tolist()), review.row, review.part)
+
+    def number(self, text: str) -> tuple[list[int], int]:
+        # Who made the file split texts by Keras's rules and dropped the words that the index has not: so it is known again.
+        words = [word for word in imdb.split(text) if word in self._index]
+        return [self._index.get(word, len(self._words)) for word in tokenize(text)], content_hash(words)
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {word: number for number, word in enumerate(self._words)}
 
     def resolve(self, needs_both: bool) -> Meaning:
         labels = [LabelMeaning(label=str(side), meaning=side, rows=rows) for side, rows in enumerate(self._rows)]
@@ -152,7 +76,7 @@ class Texts(Source):
         self._index = _Index()
         self._labels = labels
         self._splits = PartReader(self.shown)
-        self._texts = self._without_spaces = 0
+        self._spaces = Spaces(self.shown)
 
     @abstractmethod
     def _rows(self) -> Iterator[tuple[int, Row]]:
@@ -162,8 +86,7 @@ class Texts(Source):
         index = self._index
         for origin, row in self._rows():
             words = tokenize(row.text)
-            self._texts += 1
-            self._without_spaces += lacks_spaces(row.text)
+            self._spaces.add(row.text)
             yield Numbered(
                 numbers=[index[word] for word in words],
                 label=self._labels.add(row.label, row.number),
@@ -177,24 +100,20 @@ class Texts(Source):
             )
 
     def resolve(self, needs_both: bool) -> Meaning:
-        warnings = []
-        if 2 * self._without_spaces > self._texts:
-            raise DataError(
-                f"{self.shown}: most texts ({self._without_spaces} of {self._texts}) are in a script that puts no spaces between words, such as Chinese, Japanese or Thai, and words are found by spaces here; put spaces between the words first (jieba, MeCab or PyThaiNLP do it)"
-            )
-        if self._without_spaces:
-            warnings.append(
-                f"{self._without_spaces} texts are in a script without spaces between words, which is read as one word up to the next punctuation mark"
-            )
+        warnings = self._spaces.warnings()
         labels, rule = self._labels.resolve(needs_both)
         return Meaning(labels=labels, rule=rule, parts=[], warnings=warnings)
+
+    def number(self, text: str) -> tuple[list[int], int]:
+        words = tokenize(text)
+        return [self._index.get(word, len(self._index)) for word in words], content_hash(words)
 
     def vocabulary(self, counts: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
         words = list(self._index)
         counts = np.pad(counts, (0, len(words) - len(counts)))
         seen = [number for number in range(len(words)) if counts[number]]
         seen.sort(key=lambda number: (-counts[number], words[number]))
-        ids = np.full(len(words), UNKNOWN, dtype=np.int64)
+        ids = np.full(len(words) + 1, UNKNOWN, dtype=np.int64)
         ids[seen] = np.arange(FIRST_WORD_ID, len(seen) + FIRST_WORD_ID)
         return [words[number] for number in seen], ids
 
@@ -261,6 +180,12 @@ def open_source(source: DataSource) -> Source:
     """
     if source.name == "embedded":
         return Generated(source.distances)
+    texts = open_texts(Path(source.unlabelled), source) if source.unlabelled else None
+    labelled = _open_labelled(source)
+    return WithUnlabelled(labelled, texts) if texts else labelled
+
+
+def _open_labelled(source: DataSource) -> Source:
     path = imdb.fetch(source.cache) if source.name == "imdb" else Path(source.name)
     others = {TEST_DATA: source.test, VALIDATION_DATA: source.validation}
     if path.suffix.lower() == ".npz":
@@ -273,7 +198,7 @@ def open_source(source: DataSource) -> Source:
 
 def _refuse_settings(source: DataSource, path: Path) -> None:
     """Makes sure that nothing is said of an .npz that it has not, and that it is there."""
-    given = [option(name) for name, value in said_of_files(source).items() if value]
+    given = said_of_labelled_files(source)
     if given:
         raise DataError(f"{path}: an .npz has its own parts, and no columns or label names; leave {' and '.join(given)} out")
     with explained(path, "an .npz that this user may read"):

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from job.errors import DataError
 from job.presets import SPECIAL_TOKENS, START, UNKNOWN
 
 FIRST_WORD_ID = len(SPECIAL_TOKENS)
@@ -55,6 +56,39 @@ def lacks_spaces(text: str) -> bool:
     if text.isascii():
         return False
     return 2 * len(_WITHOUT_SPACES.findall(text)) > sum(map(str.isalpha, text))
+
+
+class Spaces:
+    """Counts the texts that `tokenize` cannot split.
+
+    Args:
+        shown: The name of the data, for messages.
+    """
+
+    def __init__(self, shown: str) -> None:
+        self._shown = shown
+        self._texts = self._without = 0
+
+    def add(self, text: str) -> None:
+        """Another text."""
+        self._texts += 1
+        self._without += lacks_spaces(text)
+
+    def warnings(self) -> list[str]:
+        """What is to be said of them, when all have been seen.
+
+        Raises:
+            DataError: They are the most.
+        """
+        if 2 * self._without > self._texts:
+            raise DataError(
+                f"{self._shown}: most texts ({self._without} of {self._texts}) are in a script that puts no spaces between words, such as Chinese, Japanese or Thai, and words are found by spaces here; put spaces between the words first (jieba, MeCab or PyThaiNLP do it)"
+            )
+        if self._without:
+            return [
+                f"{self._without} texts are in a script without spaces between words, which is read as one word up to the next punctuation mark"
+            ]
+        return []
 
 
 def tokenize(text: str) -> list[str]:

@@ -71,6 +71,7 @@ def revision() -> str | None:
 _OF_FILES = (
     "test_data",
     "validation_data",
+    "unlabelled",
     "text_column",
     "label_column",
     "split_column",

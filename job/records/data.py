@@ -38,3 +38,5 @@ class Reading(Record):
     """what may be misread or was passed over"""
     near_copies: NearCopies | None
     """null where nobody looked"""
+    unlabelled: Count = 0
+    """texts of --unlabelled that are used; what became of the others stands among what was left out"""

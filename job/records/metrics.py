@@ -58,7 +58,9 @@ class DataRecord(Record):
     own_test_part: bool
     """false: the test part was split off by each text's hash, or its group's"""
     left_out_reviews: Count = 0
-    """rows that were read and not used: with the three parts, they make up all rows that were read"""
+    """rows that were read and not used: with the three parts and the unlabelled texts, they make up all rows that were read"""
+    unlabelled_reviews: Count = 0
+    """texts of --unlabelled that could be learned from"""
     reading: Reading | None = None
     """what became of every row; null in runs of older versions"""
     faults: list[str] = Field(default_factory=list)

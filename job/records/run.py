@@ -44,6 +44,7 @@ class Plan(Record):
     label_column: str | None
     test_data: str | None = None
     validation_data: str | None = None
+    unlabelled: str | None = None
     split_column: str | None = None
     group_column: str | None = None
     id_column: str | None = None

@@ -37,7 +37,7 @@ def test_a_rare_class_is_warned_of_and_weighted_on_request(tmp_path: Path, caplo
     page = (tmp_path / "plain" / "report.html").read_text()
     assert f"<li>{plain['data']['faults'][-1]}</li>" in page
     assert "labels by the rule: by name" in page
-    counted = [plain["data"][f"{part}_reviews"] for part in ("train", "validation", "test", "left_out")]
+    counted = [plain["data"][f"{part}_reviews"] for part in ("train", "validation", "test", "unlabelled", "left_out")]
     assert sum(counted) == plain["data"]["reading"]["rows"]
     assert "weighted_validation_loss" not in plain["architectures"]["rnn"]["runs"][0]
     caplog.clear()

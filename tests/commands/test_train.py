@@ -443,9 +443,16 @@ def test_a_team_s_own_texts_are_trained_on(command: Command, tmp_path: Path) -> 
     (tmp_path / "own.csv").write_bytes(
         table([(f"{text} {n}", label) for n, (text, label) in enumerate(rows(400))], header=("Body", "Stars"))
     )
-    done = command("train", "--data", tmp_path / "own.csv", "--output", tmp_path / "o", "--architecture", "rnn", *SMALL)
+    (tmp_path / "more.txt").write_text("a review without a label\n\nreview 0 is bad 0\n")
+    own = ("--data", tmp_path / "own.csv", "--unlabelled", tmp_path / "more.txt")
+    done = command("train", *own, "--output", tmp_path / "o", "--architecture", "rnn", *SMALL)
     assert done.returncode == 0, done.stderr
-    assert read(tmp_path / "o" / "metrics.json")["data"]["own_test_part"] is False
+    data = read(tmp_path / "o" / "metrics.json")["data"]
+    assert data["own_test_part"] is False
+    counted = [data[f"{part}_reviews"] for part in ("train", "validation", "test", "unlabelled", "left_out")]
+    assert sum(counted) == data["reading"]["rows"] == 403
+    assert counted[3:] == [1, 2]
+    assert f"--data {tmp_path}/own.csv --unlabelled {tmp_path}/more.txt" in (tmp_path / "o" / "report.html").read_text()
 
 
 def test_inspect_tells_counts_and_faults(command: Command, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def read(path: Path, cache: Path | None = None, **options: Any) -> Corpus:
 
 def counts(corpus: Corpus) -> dict[str, int]:
     found = {name: len(corpus.part(name)) for name in ("train", "validation", "test")}
-    assert sum(found.values()) + sum(corpus.reading.left_out.values()) == corpus.reading.rows
+    assert sum(found.values()) + corpus.reading.unlabelled + sum(corpus.reading.left_out.values()) == corpus.reading.rows
     return found
 
 
