@@ -16,7 +16,7 @@ from job.errors import ConfigurationError, MissingInputError, TemporaryError
 from job.files import reading
 from job.machine import device
 from job.network.predictor import Predictor
-from job.output import finished
+from job.output import existing, finished
 from job.output.finished import FinishedRun
 from job.output.folder import DEPENDENCY, EVENTS, WORD_INDEX, Content, Output
 from job.output.results import Trials
@@ -51,7 +51,7 @@ def merge(places: list[Path], folder: Path, wait: float) -> Metrics:
     output.prepare()
     with output.locked():
         output.sweep()
-        there = finished.find(folder, shards[0].record.identity, lambda: finished.free_folder(folder, "merged"))
+        there = existing.find(folder, shards[0].record.identity, lambda: existing.free_folder(folder, "merged"))
         trials = Trials()
         for shard in shards:
             for architecture, result in shard.trials:
@@ -148,7 +148,7 @@ def _belong_together(shards: list[FinishedRun]) -> None:
     for other in others:
         (other_index, other_count), other_seeds = _number(other), other.record.seeds
         if last.record.identity != other.record.identity:
-            what = finished.difference(other.record.identity, last.record.identity)
+            what = existing.difference(other.record.identity, last.record.identity)
         elif (count, seeds) != (other_count, other_seeds):
             what = f"{other_count} shards of {other_seeds} seeds, and {count} of {seeds}"
         elif index == other_index:

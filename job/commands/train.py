@@ -21,7 +21,7 @@ from job.machine import device as devices
 from job.machine import environment, provenance
 from job.network import kernel
 from job.network.predictor import Predictor
-from job.output import finished
+from job.output import existing, finished
 from job.output.finished import FinishedRun, VerifiedRun
 from job.output.folder import DEPENDENCY, EVENTS, WORD_INDEX, Content, Output, to_npy
 from job.output.predictions import TestReviews
@@ -79,13 +79,13 @@ class _Job:
             return self._train(before)
 
     def _find(self) -> VerifiedRun | None:
-        return finished.find(self._output.folder, self._identity, self._free_output, self._fresh)
+        return existing.find(self._output.folder, self._identity, self._free_output, self._fresh)
 
     def _free_output(self) -> Path:
         """What to give as --output where this run's is taken."""
         folder = self._output.folder
         output = folder.parent.parent if self._configuration.shard else folder
-        return finished.free_folder(output, Path(self._configuration.source.name).name.split(".")[0])
+        return existing.free_folder(output, Path(self._configuration.source.name).name.split(".")[0])
 
     def _nothing_to_do(self, there: VerifiedRun) -> Metrics:
         log.info(f"{self._output.folder} already holds this run, finished; nothing to do")

@@ -51,6 +51,12 @@ class Reviews:
         """<int8>[reviews], 0 or 1."""
         return self.corpus.labels[self.indices]
 
+    def with_guesses(self, guesses: NDArray[np.float32]) -> "Reviews":
+        """These reviews and the corpus's unlabelled ones, with a teacher's guesses <float32>[reviews of the corpus] for labels."""
+        unlabelled, soft = self.corpus.part("unlabelled"), self.corpus.labels.astype(np.float32)
+        soft[unlabelled] = guesses[unlabelled]
+        return replace(self, indices=np.concatenate([self.indices, unlabelled]), soft=soft)
+
     @cached_property
     def targets(self) -> NDArray[np.float32]:
         """<float32>[reviews], what is trained on: the labels, or a teacher's guesses."""

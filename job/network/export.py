@@ -206,7 +206,9 @@ class TextModel(tf.Module):
         if len(found) > 1:
             bound = np.float32(ensemble.BOUND)
             inside = [tf.clip_by_value(each, bound, 1 - bound) for each in found]
-            votes = [weight * (tf.math.log(each) - tf.math.log1p(-each)) for each, weight in zip(inside, self._weights)]
+            votes = [
+                weight * (tf.math.log(each) - tf.math.log1p(-each)) for each, weight in zip(inside, self._weights, strict=True)
+            ]
             probability = tf.sigmoid(tf.add_n(votes))
         return {
             "probability": probability,

@@ -37,11 +37,11 @@ class Readable(Protocol):
 
     @property
     def numbers(self) -> NDArray[np.float16]:
-        """<float16>[batch, length, kinds]"""
+        """The evidence's, <float16>[batch, length, kinds]."""
 
     @property
     def linear(self) -> NDArray[np.float32]:
-        """<float32>[batch]"""
+        """The linear model's logits, <float32>[batch]."""
 
 
 class Logits(NamedTuple):

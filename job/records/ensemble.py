@@ -19,7 +19,7 @@ class EnsembleMember(Record):
 
 
 class EnsembleRecord(Record):
-    """The weighted mean of logits over seeds, networks and the baseline"""
+    """The weighted mean of logits over seeds, networks and the baseline."""
 
     members: list[EnsembleMember] = Field(min_length=2)
     """the weights have the least loss on the validation reviews"""

@@ -77,14 +77,24 @@ class Trial:
 
     Args:
         cache: The folder that keeps what need not be made twice.
+        guesses: A teacher's probabilities for the corpus's unlabelled reviews, which are then trained on as well, <float32>[reviews
+            of the corpus].
     """
 
-    def __init__(self, task: Task, parts: Parts, device: DeviceRecord, cache: Path) -> None:
+    def __init__(
+        self,
+        task: Task,
+        parts: Parts,
+        device: DeviceRecord,
+        cache: Path,
+        guesses: NDArray[np.float32] | None = None,
+    ) -> None:
         from job.network.build import build
         from job.network.forward import Forward
 
         self.task, self.device = task, device
         self.parts = evidence.attached(parts, task.values, cache)
+        self.taught = self.parts.train if guesses is None else self.parts.train.with_guesses(guesses)
         self.kernel = kernel.choose(device, task.architecture, task.values)
         self.network = build(task.architecture, task.values, task.seed, len(parts.train.corpus.words))
         self.forward = Forward(self.network, task.values, self.kernel)
@@ -113,7 +123,7 @@ class Trial:
     def _feed(self) -> Any:
         from job.training import feed
 
-        values, train = self.task.values, self.parts.train
+        values, train = self.task.values, self.taught
         steps = -(-len(train) // values.batch_size)
 
         def order(epoch: int) -> list[NDArray[np.int64]]:
