@@ -67,6 +67,8 @@ class Configuration:
     """The folder of this run, that of its shard included."""
     remedies: dict[Architecture, dict[str, Hyperparameters]]
     """Of the preset dependency: the networks that are trained beside the plain ones, by name."""
+    teachers: dict[Architecture, Hyperparameters] = field(default_factory=dict)
+    """With texts without labels: the networks whose guesses for them are learned from."""
     threshold: ThresholdRule | float = HALF
     """Above which probability a text is labelled positive, or what chooses that."""
     shard: tuple[int, int] | None = None
@@ -90,6 +92,8 @@ class Configuration:
         plain = Identity(preset=self.preset, data=data_hash, hyperparameters=self.hyperparameters)
         if self.threshold != HALF:
             plain = plain.but(threshold=self.threshold)
+        if self.teachers:
+            plain = plain.but(teachers=self.teachers)
         if not self.compares_distances:
             return plain
         return plain.but(distances=list(self.source.distances), remedies=self.remedies)
@@ -104,7 +108,7 @@ class Configuration:
         from job.records.run import Plan, PlannedTrial
 
         source = self.source
-        return Plan(
+        plan = Plan(
             preset=self.preset,
             data=source.name,
             # Unset ones are not written, but for the two columns that were always there.
@@ -122,6 +126,7 @@ class Configuration:
             shard=f"{self.shard[0]}/{self.shard[1]}" if self.shard else None,
             trainings=[PlannedTrial(architecture=name, seed=seed) for name, seed in self.trials()],
         )
+        return plan.but(teachers=self.teachers) if self.teachers else plan
 
 
 def fingerprint(identity: "Identity") -> str:
@@ -163,6 +168,7 @@ def resolve(request: Request) -> Configuration:
         seeds=seeds,
         device=request.device,
         require_fast_kernel=request.require_fast_kernel,
+        teachers=_teachers(preset, request),
         threshold=_threshold(request.threshold, request.preset, chosen),
         output=shard_folder(request.output, *part) if part else request.output,
         remedies={
@@ -172,6 +178,22 @@ def resolve(request: Request) -> Configuration:
         },
         shard=part,
     )
+
+
+def _teachers(preset: Preset, request: Request) -> dict[Architecture, Hyperparameters]:
+    """Both networks, whichever are trained: so every shard and every later seed has the same teacher."""
+    if request.unlabelled is None:
+        if preset.teachers:
+            raise ConfigurationError(
+                f"--preset {request.preset}: learns from texts without labels, too; name them with --unlabelled, or use --preset {PresetName.standard}"
+            )
+        return {}
+    networks = preset.teachers or preset.networks
+    if not all(values.validation_share for values in networks.values()):
+        raise ConfigurationError(
+            f"--unlabelled: a teacher is weighed on validation reviews, of which --preset {request.preset} has none; leave one of them out"
+        )
+    return _hyperparameters(replace(preset, networks=networks), replace(request, architecture=None))
 
 
 def _hyperparameters(preset: Preset, request: Request) -> dict[Architecture, Hyperparameters]:

@@ -69,6 +69,9 @@ def print_summary(metrics: Metrics, folder: Path) -> None:
     if metrics.dependency:
         console.print(_distances(metrics.dependency))
     _say(console, metrics.verdict)
+    for told in (metrics.ensemble, metrics.self_training):
+        if told:
+            _say(console, told.verdict)
     if metrics.reproduction:
         console.print(_reproduction(metrics.reproduction))
         _say(console, metrics.reproduction.sentence)
@@ -91,8 +94,13 @@ def _results(metrics: Metrics) -> Table:
     table = Table("network", "seeds", *columns, "tokens/s")
     for name, entry in metrics.architectures.items():
         table.add_row(name, *_cells(entry))
+    for name, alone in metrics.self_training.labels_alone.items() if metrics.self_training else ():
+        table.add_row(f"{name}, labels alone", "1", f"{alone.test.accuracy:.4f}", *_means([alone.test]), "–", "–")
     test = metrics.baseline.test
     table.add_row("baseline", "–", f"{test.accuracy:.4f}", *_means([test]), f"{metrics.baseline.seconds:.1f}", "–")
+    if metrics.ensemble:
+        together = metrics.ensemble.test
+        table.add_row("ensemble", "–", f"{together.accuracy:.4f}", *_means([together]), "–", "–")
     majority = metrics.data.majority
     if majority:
         table.add_row(f"always {majority.label}", "–", f"{majority.test_accuracy:.4f}", *6 * ["–"])

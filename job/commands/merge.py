@@ -61,6 +61,10 @@ def merge(places: list[Path], folder: Path, wait: float) -> Metrics:
             return there.metrics
         trials.require_finished()
         devices = {shard.metrics.device.to_json() for shard in shards}
+        if len({shard.teaching.guesses_sha256 for shard in shards if shard.teaching}) > 1:
+            log.warning(
+                "the shards' teachers guessed differently, as on different hardware, so the joined run is not what one of them would have made, to the bit"
+            )
         if len(devices) > 1:
             log.warning(
                 f"the shards ran on {len(devices)} kinds of device, so the joined run is not what one of them would have made, to the bit"
@@ -164,7 +168,15 @@ def _publish(output: Output, shards: list[FinishedRun], trials: Trials) -> Metri
     # Of the reviews' texts there are those that the shards chose.
     chosen = examples.choose(first.labels, trials, lambda number: texts.get(str(number)), np.array(first.examples.lengths))
     run = FinishedRun.of_results(
-        output.folder, record, first.metrics.data, trials, first.baseline, first.test, first.validation, chosen
+        output.folder,
+        record,
+        first.metrics.data,
+        trials,
+        first.baseline,
+        first.test,
+        first.validation,
+        chosen,
+        first.teaching,
     )
     files = _models(shards, trials)
     together = _ensemble(run, first)

@@ -32,6 +32,7 @@ from job.records.metrics import DataRecord, DeviceRecord, Metrics
 from job.records.run import Look, RunRecord
 from job.report import examples, page
 from job.training.distances import NetworksOverDistances
+from job.training.selftraining import Teacher
 from job.training.trainer import Recipe, SingleNetworks, Trainer
 from job.training.trial import Display
 
@@ -63,6 +64,7 @@ class _Job:
         self._corpus = corpora.load(configuration.source)
         self._identity = configuration.identity(self._corpus.sha256)
         self._trials = Trials()
+        self._teacher: Teacher | None = None
 
     def run(self) -> Metrics:
         """Finds what is there, trains what is missing, and publishes."""
@@ -98,8 +100,12 @@ class _Job:
         device = self._select_device()
         self._begin(device)
         trainer = Trainer(self._output, self._configuration.source.cache, device, self._display, self._look)
-        kind = NetworksOverDistances if self._configuration.compares_distances else SingleNetworks
-        recipe = kind(self._configuration, self._corpus, trainer)
+        recipe: Recipe
+        if self._configuration.compares_distances:
+            recipe = NetworksOverDistances(self._configuration, self._corpus, trainer)
+        else:
+            self._teacher = Teacher(self._configuration, self._corpus, trainer) if self._configuration.teachers else None
+            recipe = SingleNetworks(self._configuration, self._corpus, trainer, self._teacher)
         baseline = self._take_over(before)
         for architecture, seed in self._configuration.trials():
             if not self._trials.holds(architecture, seed):
@@ -207,7 +213,10 @@ class _Job:
         chosen = examples.choose(test.labels, self._trials, test.text, corpus.lengths[test.indices])
         if len(validation) and not self._configuration.compares_distances:
             self._look("scores of the ensemble")
-        run = FinishedRun.of_results(self._output.folder, self._record, data, self._trials, baseline, known, held_out, chosen)
+        teaching = self._teacher.teaching() if self._teacher else None
+        run = FinishedRun.of_results(
+            self._output.folder, self._record, data, self._trials, baseline, known, held_out, chosen, teaching
+        )
         predictors, models = self._models(run, before)
         self._output.publish(run, models | self._files(run), before, partial(self._verify, predictors))
         return run.metrics

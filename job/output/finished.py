@@ -22,8 +22,10 @@ from job.output.results import (
     BaselineResult,
     EnsembleResult,
     LinearWeights,
+    Teaching,
     TrialResult,
     Trials,
+    teacher_name,
     weights_of_safetensors,
 )
 from job.presets import Architecture, ModelName, PresetName
@@ -145,6 +147,8 @@ class FinishedRun(VerifiedRun):
     """The validation reviews; none in runs of older versions."""
     ensemble: EnsembleResult | None
     examples: Examples
+    teaching: Teaching | None = None
+    """Where texts without labels were learned from."""
 
     @classmethod
     def of_results(
@@ -157,6 +161,7 @@ class FinishedRun(VerifiedRun):
         test: TestReviews,
         validation: TestReviews,
         examples: Examples,
+        teaching: Teaching | None = None,
     ) -> Self:
         """A run that has just been finished; its metrics are compiled here."""
         ensemble = None
@@ -165,13 +170,14 @@ class FinishedRun(VerifiedRun):
         return cls(
             folder=folder,
             record=record,
-            metrics=compile_metrics(record, data, trials, baseline, test.labels, ensemble),
+            metrics=compile_metrics(record, data, trials, baseline, test.labels, ensemble, teaching),
             trials=trials,
             baseline=baseline,
             test=test,
             validation=validation,
             ensemble=ensemble,
             examples=examples,
+            teaching=teaching,
         )
 
     @classmethod
@@ -214,6 +220,7 @@ class FinishedRun(VerifiedRun):
             ensemble=EnsembleResult(metrics.ensemble, probabilities[_ENSEMBLE], of_validation[_ENSEMBLE])
             if metrics.ensemble
             else None,
+            teaching=_teaching(metrics, probabilities),
             examples=Examples.parse((folder / EXAMPLES).read_bytes()),
         )
 
@@ -281,6 +288,14 @@ def _verify(folder: Path, name: str, expected: str) -> None:
         raise DataError(f"{path}: is missing from the run")
     if checksum.of_file(path) != expected:
         raise DataError(f"{path}: was changed since the run ended (its SHA-256 is not the one in run.json)")
+
+
+def _teaching(metrics: Metrics, probabilities: predictions.Predictions) -> Teaching | None:
+    told = metrics.self_training
+    if told is None:
+        return None
+    networks = {name: (each, probabilities[teacher_name(name), each.seed]) for name, each in told.labels_alone.items()}
+    return Teaching(told.texts, told.teacher, told.guesses_sha256, networks)
 
 
 def _read_history(path: Path) -> list[HistoryRow]:

@@ -20,9 +20,9 @@ from job.errors import InputOutputError, OutputError
 from job.files import atomic, checksum
 from job.files.lock import WriterLock
 from job.output import checkpoints, finished, predictions
-from job.output.checkpoints import Checkpoints
+from job.output.checkpoints import Checkpoints, Snapshot
 from job.output.finished import FinishedRun, VerifiedRun
-from job.output.results import BaselineResult, TrialResult
+from job.output.results import BaselineResult, TrialResult, teacher_name
 from job.presets import Architecture, ModelName
 from job.records.history import HistoryRow
 from job.records.run import RunRecord
@@ -160,6 +160,15 @@ class Output:
         snapshot = checkpoints.load(self._checkpoints, _BASELINE_RESULT)
         return BaselineResult.of_snapshot(snapshot) if snapshot else None
 
+    def save_array(self, name: str, array: NDArray[Any]) -> None:
+        """Keeps what took long to compute until the whole run is finished."""
+        checkpoints.save(self._checkpoints, name, Snapshot({}, {"array": array}), self._guard)
+
+    def load_array(self, name: str) -> NDArray[Any] | None:
+        """What `save_array` kept, or None where nothing whole is there."""
+        snapshot = checkpoints.load(self._checkpoints, name)
+        return snapshot.arrays["array"] if snapshot else None
+
     def publish(
         self,
         run: FinishedRun,
@@ -259,7 +268,9 @@ def _predictions(run: FinishedRun) -> Iterator[bytes]:
     trials = ((str(name), result.record.seed, result.probabilities) for name, result in run.trials)
     others = [(ModelName.baseline, run.baseline.probabilities)]
     others += [(ModelName.ensemble, run.ensemble.probabilities)] if run.ensemble else []
-    return predictions.lines(run.test, itertools.chain(trials, ((name, 0, array) for name, array in others)))
+    teachers = run.teaching.networks.items() if run.teaching else ()
+    of_teacher = ((teacher_name(name), record.seed, array) for name, (record, array) in teachers)
+    return predictions.lines(run.test, itertools.chain(trials, ((name, 0, array) for name, array in others), of_teacher))
 
 
 def _validation_predictions(run: FinishedRun) -> Iterator[bytes]:

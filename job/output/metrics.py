@@ -8,7 +8,8 @@ from job.analysis.intervals import summarize_shares
 from job.analysis.memory import compile_memory
 from job.analysis.reproduction import reproduce
 from job.analysis.scores import is_right
-from job.output.results import BaselineResult, EnsembleResult, Trials
+from job.output.results import BaselineResult, EnsembleResult, Teaching, Trials
+from job.output.selftraining import compile_selftraining
 from job.presets import Architecture, PresetName
 from job.records.comparison import BaselineEntry, Comparison, NetworkComparison
 from job.records.metrics import SCHEMA_VERSION, DataRecord, Majority, Metrics
@@ -25,6 +26,7 @@ def compile_metrics(
     baseline: BaselineResult,
     labels: NDArray[np.int8],
     ensemble: EnsembleResult | None = None,
+    teaching: Teaching | None = None,
 ) -> Metrics:
     """The content of metrics.json.
 
@@ -45,6 +47,7 @@ def compile_metrics(
         comparison=_comparison(answers, against.verdict),
         baseline=against,
         ensemble=ensemble.record if ensemble else None,
+        self_training=compile_selftraining(teaching, trials, labels) if teaching else None,
         reproduction=reproduce(architectures) if preset is PresetName.seed else None,
         dependency=compile_memory(architectures, baseline.record) if preset is PresetName.dependency else None,
     )

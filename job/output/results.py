@@ -13,8 +13,9 @@ from job.errors import DivergedError
 from job.output.checkpoints import Snapshot
 from job.output.predictions import Predictions
 from job.presets import Architecture
-from job.records.ensemble import EnsembleRecord
+from job.records.ensemble import EnsembleMember, EnsembleRecord
 from job.records.history import HistoryRow
+from job.records.selftraining import LabelsAlone
 from job.records.trials import BaselineRecord, GradientNorm, TrialRecord
 
 _HISTORY = TypeAdapter(list[HistoryRow])
@@ -148,6 +149,22 @@ class EnsembleResult:
     """<float32>[test reviews]"""
     validation: NDArray[np.float32]
     """<float32>[validation reviews]"""
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """Where the guesses for texts without labels came from."""
+
+    texts: int
+    members: list[EnsembleMember]
+    guesses_sha256: str
+    networks: dict[Architecture, tuple[LabelsAlone, NDArray[np.float32]]]
+    """The teacher's, and their probabilities for the test reviews, <float32>[test reviews]."""
+
+
+def teacher_name(name: Architecture) -> str:
+    """Under which the teacher's network stands in predictions.csv."""
+    return f"teacher-{name}"
 
 
 class Trials:

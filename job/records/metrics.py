@@ -14,6 +14,7 @@ from job.records.data import Reading
 from job.records.ensemble import EnsembleRecord
 from job.records.memory import Memory
 from job.records.reproduction import Reproduction
+from job.records.selftraining import SelfTraining
 from job.records.trials import ArchitectureRecord, Threshold
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -82,6 +83,8 @@ class Metrics(Record):
     baseline: BaselineEntry
     ensemble: EnsembleRecord | None = None
     """null without validation reviews, in the preset dependency and in earlier runs"""
+    self_training: SelfTraining | None = None
+    """null without texts without labels, and in earlier runs"""
     reproduction: Reproduction | None
     """the published figures beside the measured ones; null but in the preset seed"""
     dependency: Memory | None

@@ -24,6 +24,8 @@ class Identity(Record):
     threshold: ThresholdRule | float = HALF
     """Of the decision: what the scores at it depend on, though no weight does."""
     remedies: dict[Architecture, dict[str, Hyperparameters]] = Field(default_factory=dict)
+    teachers: dict[Architecture, Hyperparameters] = Field(default_factory=dict)
+    """With texts without labels."""
 
 
 class PlannedTrial(Record):
@@ -60,6 +62,7 @@ class Plan(Record):
     cache: str
     hyperparameters: dict[Architecture, Hyperparameters]
     remedies: dict[Architecture, dict[str, Hyperparameters]]
+    teachers: dict[Architecture, Hyperparameters] = Field(default_factory=dict)
     seeds: int
     shard: str | None
     trainings: list[PlannedTrial]

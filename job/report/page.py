@@ -241,6 +241,8 @@ class _ThresholdTable:
 def _thresholds(run: FinishedRun, best: dict[Architecture, NDArray[np.float32]]) -> list[_ThresholdTable]:
     models = {ModelName(name): probabilities for name, probabilities in best.items()}
     models[ModelName.baseline] = run.baseline.probabilities
+    if run.ensemble:
+        models[ModelName.ensemble] = run.ensemble.probabilities
     made = []
     for name, probabilities in models.items():
         chosen, rule = run.metrics.threshold(name), run.metrics.threshold_rule(name)

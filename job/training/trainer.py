@@ -4,8 +4,12 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from job.analysis import scores
 from job.config import Configuration
 from job.data import reviews
 from job.data.corpus import Corpus
@@ -15,6 +19,9 @@ from job.presets import Architecture
 from job.records.metrics import DeviceRecord
 from job.training import baseline
 from job.training.trial import Display, Runner, Task, Trial
+
+if TYPE_CHECKING:
+    from job.training.selftraining import Teacher
 
 Look = Callable[[str], None]
 """Is told what for, before the test reviews are used."""
@@ -40,13 +47,24 @@ class Trainer:
         self._cache, self._device, self._display = cache, device, display
         self._saved, self._spent, self._trained = 0, 0.0, 0.0
 
-    def train(self, task: Task, corpus: Corpus, keep: Keep = lambda result: result) -> TrialResult:
-        """A training's result: loaded, or made now."""
+    def train(
+        self,
+        task: Task,
+        corpus: Corpus,
+        keep: Keep = lambda result: result,
+        guesses: Callable[[], NDArray[np.float32]] | None = None,
+    ) -> TrialResult:
+        """A training's result: loaded, or made now.
+
+        Args:
+            guesses: Makes what `Trial` takes; where a result is loaded, it is not asked.
+        """
         key = re.sub("[^a-z0-9]+", "-", task.name.lower())
         kept = self.output.load_result(key, task.seed)
         if kept is not None:
             return keep(kept)
-        trial = Trial(task, reviews.split(corpus, task.values), self._device, self._cache)
+        told = guesses() if guesses else None
+        trial = Trial(task, reviews.split(corpus, task.values), self._device, self._cache, told)
         checkpoints = self.output.checkpoints(key, task.seed)
         result = keep(Runner(trial, checkpoints, self._display, self.look).run())
         self.output.save_result(key, result)
@@ -55,6 +73,18 @@ class Trainer:
         self._trained += result.record.seconds
         return result
 
+    def judge(
+        self, task: Task, corpus: Corpus, weights: list[NDArray[np.float32]]
+    ) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
+        """A trained network's judgement: from indices of the corpus <int64>[reviews] to probabilities <float32>[reviews]."""
+        trial = Trial(task, reviews.split(corpus, task.values), self._device, self._cache)
+        trial.network.set_weights(weights)
+
+        def of(indices: NDArray[np.int64]) -> NDArray[np.float32]:
+            return scores.probabilities(trial.predict(replace(trial.parts.train, indices=indices)))
+
+        return of
+
     def describe_checkpoints(self) -> str:
         """What saving snapshots cost."""
         share = f", {self._spent / self._trained:.2%} of training" if self._trained else ""
@@ -62,17 +92,26 @@ class Trainer:
 
 
 class SingleNetworks:
-    """The recipe of most presets: a trial is a network."""
+    """The recipe of most presets: a trial is a network.
 
-    def __init__(self, configuration: Configuration, corpus: Corpus, trainer: Trainer) -> None:
+    Args:
+        teacher: Whose guesses for texts without labels are learned from, too.
+    """
+
+    def __init__(
+        self, configuration: Configuration, corpus: Corpus, trainer: Trainer, teacher: "Teacher | None" = None
+    ) -> None:
         self._configuration, self._corpus, self._trainer = configuration, corpus, trainer
+        self.teacher = teacher
 
     def train(self, architecture: Architecture, seed: int, keep: Keep) -> TrialResult:
         """See `Recipe`."""
+        teacher = self.teacher
+        guesses = (lambda: teacher.guesses) if teacher else None
         values = self._configuration.hyperparameters[architecture]
         threshold = self._configuration.threshold
         task = Task(architecture=architecture, seed=seed, values=values, name=str(architecture), threshold=threshold)
-        return self._trainer.train(task, self._corpus, keep)
+        return self._trainer.train(task, self._corpus, keep, guesses)
 
     def train_baseline(self) -> BaselineResult:
         """See `Recipe`."""
