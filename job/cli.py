@@ -107,7 +107,9 @@ def predict(
     ] = False,
     architecture: Annotated[
         ModelName | None,
-        typer.Option(help="Whose model.", show_default="the baseline where it beats every network, else the better network"),
+        typer.Option(
+            help="Whose model.", show_default="the ensemble or the baseline where it beats the others, else the better network"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:

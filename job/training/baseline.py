@@ -15,8 +15,7 @@ from job.training import linear
 from job.training.linear import LinearModel
 
 NAME = "logistic regression on uni-, bi- and trigrams, weighted by naive Bayes log-count ratios"
-# Triples are many and say little each: a stronger penalty than the sources', chosen on groups of training reviews.
-_INVERSE_PENALTY = 0.3
+# As in the sources.
 _OF_BIGRAMS = 1.0
 
 
@@ -44,7 +43,7 @@ def train(
         known = ngrams.frequent(source, linear.BIGRAMS, trigrams)
         return linear.fit(ngrams.presence(trained, known), trained.labels, known, inverse_penalty, class_weight)
 
-    model = fit(linear.TRIGRAMS, _INVERSE_PENALTY)
+    model = fit(linear.TRIGRAMS, linear.INVERSE_PENALTY)
     seconds = time.perf_counter() - started
     of_bigrams = fit(0, _OF_BIGRAMS)
     look("scores of the baseline")

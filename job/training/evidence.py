@@ -32,6 +32,9 @@ from job.training.linear import LinearModel
 log = logging.getLogger(__name__)
 # Part of the cache's key: raise it when what is made changes.
 _VERSION = 1
+# The training reviews are cut into so many parts, each of which gets its numbers from a fit on the others.
+FOLDS = 8
+# A feature that is in less reviews counts for nothing: it could only be learned by heart.
 _LEAST = 2
 _BLOCK = 10_000
 # Reviews that the scale of the numbers is taken from.
@@ -69,7 +72,7 @@ def attached(parts: Parts, values: Hyperparameters, cache: Path) -> Parts:
 def _fill(train: Reviews, values: Hyperparameters, cache: Path) -> Path:
     corpus = train.corpus
     chosen = hashlib.sha256(train.indices.tobytes()).hexdigest()
-    settings = [values.evidence_folds, values.evidence_penalty, values.class_weight, train.vocabulary_size, train.max_tokens]
+    settings = [values.class_weight, train.vocabulary_size, train.max_tokens]
     key = hashlib.sha256(json.dumps([_VERSION, corpus.sha256, chosen, *settings]).encode()).hexdigest()[:32]
     folder = cache / "evidence" / key
     if _is_whole(folder):
@@ -111,14 +114,14 @@ def _make(train: Reviews, values: Hyperparameters, folder: Path) -> None:
     sample = linear.sample(train)
     known = ngrams.frequent(sample, linear.BIGRAMS, linear.TRIGRAMS)
     whole, models = _fit(sample, known, values)
-    scales = _scales(sample, known, models, values.evidence_folds)
+    scales = _scales(sample, known, models)
     every, tables = _table(whole, scales), [_table(model, scales) for model in models]
     kept = Tables(known, every, scales, whole.bias)
 
     corpus = train.corpus
     # Which fold's fit a review's numbers come from; of all but the training reviews the last one, on all of them.
     source = np.full(len(corpus.labels), len(tables))
-    source[train.indices] = folds(train, values.evidence_folds)
+    source[train.indices] = folds(train)
     read = Reviews(corpus, np.arange(len(source)), train.vocabulary_size, train.max_tokens)
     offsets = np.concatenate([[0], np.cumsum(read.lengths)])
     logits = np.empty(len(source), np.float32)
@@ -144,11 +147,11 @@ def _make(train: Reviews, values: Hyperparameters, folder: Path) -> None:
         np.save(folder / f"{name}.npy", array)
     atomic.flush(folder)
     log.info(
-        f"what {len(known):,} n-grams say of {len(sample):,} reviews: {values.evidence_folds} folds, {time.perf_counter() - started:.0f} s"
+        f"what {len(known):,} n-grams say of {len(sample):,} reviews: {FOLDS} folds, {time.perf_counter() - started:.0f} s"
     )
 
 
-def folds(reviews: Reviews, count: int) -> NDArray[np.int64]:
+def folds(reviews: Reviews) -> NDArray[np.int64]:
     """The fold of each review, <int64>[reviews]: by its group where there are some, else by its text.
 
     So whole groups, and all copies of a text, are in one fold.
@@ -156,28 +159,28 @@ def folds(reviews: Reviews, count: int) -> NDArray[np.int64]:
     corpus = reviews.corpus
     keys = corpus.hashes if corpus.groups is None else corpus.groups
     # Not the bits that split off the parts: of those only some values remain here.
-    return (keys[reviews.indices] >> np.uint64(32)).astype(np.int64) % count
+    return (keys[reviews.indices] >> np.uint64(32)).astype(np.int64) % FOLDS
 
 
 def _fit(sample: Reviews, known: Ngrams, values: Hyperparameters) -> tuple[LinearModel, list[LinearModel]]:
     """The fit on all, and those without each fold."""
-    present, labels, mine = ngrams.presence(sample, known), sample.labels, folds(sample, values.evidence_folds)
+    present, labels, mine = ngrams.presence(sample, known), sample.labels, folds(sample)
 
     def fit(fold: int) -> LinearModel:
         rest = mine != fold
-        return linear.fit(present[rest], labels[rest], known, values.evidence_penalty, values.class_weight, _LEAST)
+        return linear.fit(present[rest], labels[rest], known, linear.INVERSE_PENALTY, values.class_weight, _LEAST)
 
     # What takes the time leaves Python alone.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        whole, *models = pool.map(fit, [-1, *range(values.evidence_folds)])
+        whole, *models = pool.map(fit, [-1, *range(FOLDS)])
     return whole, models
 
 
-def _scales(sample: Reviews, known: Ngrams, models: list[LinearModel], count: int) -> NDArray[np.float32]:
+def _scales(sample: Reviews, known: Ngrams, models: list[LinearModel]) -> NDArray[np.float32]:
     """The root mean square of each of the six numbers over training reviews, <float32>[6]; 1 where it is 0."""
     chosen = sample.take(slice(0, _SCALED))
     tokens, owners = ngrams.flat(chosen)
-    features, mine = known.ending(tokens, owners), folds(chosen, count)[owners]
+    features, mine = known.ending(tokens, owners), folds(chosen)[owners]
     squares = np.zeros(KINDS)
     for number, model in enumerate(models):
         inside = features[mine == number]

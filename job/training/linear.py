@@ -19,6 +19,8 @@ from job.presets import ClassWeight
 WORDS, BIGRAMS, TRIGRAMS = 100_000, 1_000_000, 1_000_000
 # Of more training reviews, as many are taken, by their texts' hashes: seconds and memory are not to grow with the data.
 _MOST = 50_000
+INVERSE_PENALTY = 0.3
+"""With triples, which are many and say little each: stronger than the sources' 1, chosen on groups of training reviews."""
 _SMOOTHING = 1.0
 _BLOCK = 10_000
 
