@@ -8,7 +8,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -170,10 +169,8 @@ def _fit(sample: Reviews, known: Ngrams, values: Hyperparameters) -> tuple[Linea
         rest = mine != fold
         return linear.fit(present[rest], labels[rest], known, linear.INVERSE_PENALTY, values.class_weight, _LEAST)
 
-    # What takes the time leaves Python alone.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        whole, *models = pool.map(fit, [-1, *range(FOLDS)])
-    return whole, models
+    # One after the other: Liblinear draws from one generator for the whole process, so threads would spoil each other's draws.
+    return fit(-1), [fit(fold) for fold in range(FOLDS)]
 
 
 def _scales(sample: Reviews, known: Ngrams, models: list[LinearModel]) -> NDArray[np.float32]:
