@@ -4,6 +4,7 @@ Source: Wang and Manning (2012), "Baselines and Bigrams", section 2.1, on presen
 Mesnil et al. (2014), arXiv:1412.5335.
 """
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ WORDS, BIGRAMS, TRIGRAMS = 100_000, 1_000_000, 1_000_000
 # Of more training reviews, as many are taken, by their texts' hashes: seconds and memory are not to grow with the data.
 _MOST = 50_000
 _SMOOTHING = 1.0
+# Liblinear draws from one generator for the whole process: fits side by side would spoil each other's draws.
+_ONE_AT_A_TIME = threading.Lock()
 _BLOCK = 10_000
 
 
@@ -74,7 +77,9 @@ def fit(
         max_iter=1000,
         class_weight=None if class_weight is ClassWeight.none else class_weight.value,
     )
-    model.fit(present.multiply(ratios).tocsr(), labels == 1)
+    weighted = present.multiply(ratios).tocsr()
+    with _ONE_AT_A_TIME:
+        model.fit(weighted, labels == 1)
     return LinearModel(features, ratios, (model.coef_[0] * ratios).astype(np.float32), np.float32(model.intercept_[0]))
 
 

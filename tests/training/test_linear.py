@@ -1,5 +1,7 @@
 """The linear model on n-grams: its ratios by hand, its fit as scikit-learn's."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,22 @@ def test_the_fit_is_scikit_learn_s_on_the_same_matrix(inverse_penalty: float, le
     np.testing.assert_allclose(found.weights, stock.coef_[0][:-1] * ratios, atol=2e-3)
     assert found.bias == pytest.approx(stock.coef_[0][-1], abs=5e-3)
     np.testing.assert_allclose(found.logits(reviews), stock.decision_function(matrix), atol=1e-2)
+
+
+def test_fits_side_by_side_are_those_of_one_after_the_other() -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 2000).tolist()
+    reviews = view([[1, *random.integers(4 + label, 40, 30).tolist()] for label in labels], labels, 40)
+    features = ngrams.frequent(reviews, 500, 0)
+    present = ngrams.presence(reviews, features)
+
+    def fit(_: int) -> linear.LinearModel:
+        return linear.fit(present, reviews.labels, features, 1.0, ClassWeight.none)
+
+    alone = fit(0)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(fit, range(4)):
+            np.testing.assert_array_equal(found.weights, alone.weights)
 
 
 def test_a_logit_is_the_sum_of_the_weights_of_what_is_there_and_the_bias() -> None:
