@@ -68,6 +68,10 @@ def fit(
     """
     from sklearn.linear_model import LogisticRegression
 
+    if len(np.unique(labels)) < 2:
+        # A class may be in one fold alone: without it, nothing tells anything.
+        nothing = np.zeros(len(features), np.float32)
+        return LinearModel(features, nothing, nothing, np.float32(0))
     ratios = log_count_ratios(present, labels, least)
     model = LogisticRegression(
         C=inverse_penalty,

@@ -73,13 +73,13 @@ def main() -> None:
 
 def write_batches(data: str, cache: Path, count: int, path: Path) -> float:
     """Writes `count` batches of training reviews, as training would make them; returns the share of them that is padding."""
-    from job import config
     from job.data import batches, corpus
     from job.data.reviews import Reviews
     from job.presets import PRESETS, Architecture, PresetName
+    from job.source import DataRequest, resolve_source
 
     values = PRESETS[PresetName.standard].networks[Architecture.lstm]
-    source = config.resolve_source(config.DataRequest(cache=cache, data=data))
+    source = resolve_source(DataRequest(cache=cache, data=data))
     loaded = corpus.load(source)
     reviews = Reviews(loaded, loaded.part("train"), values.vocabulary_size, values.max_tokens)
     order = batches.training_order(reviews.lengths, values.batch_size, values.length_pool, 0, 1)

@@ -103,7 +103,7 @@ def test_what_ends_at_a_token_and_what_is_there_is_what_a_plain_loop_finds(
 ) -> None:
     seen = view(reviews)
     features = ngrams.frequent(seen, bigrams, trigrams)
-    number = {(word,): word for word in range(4, SIZE)}
+    number: dict[tuple[int, ...], int] = {(word,): word for word in range(4, SIZE)}
     for pair in (each for review in reviews for each in grams(review, 2) if key(*each) in features.bigrams):
         number[pair] = SIZE + features.bigrams.tolist().index(key(*pair))
     for triple in (each for review in reviews for each in grams(review, 3) if key(*each) in features.trigrams):

@@ -33,7 +33,7 @@ DRAW = np.array([0, 2], np.int32)
 KERNELS: list[Kernel] = ["while_loop", "xla"]
 NO_DROPOUT = {"word_dropout": 0.0, "embedding_dropout": 0.0, "pooled_dropout": 0.0}
 NETWORKS: list[tuple[PresetName, dict[str, Any]]] = [
-    (PresetName.standard, {"evidence": 6, "linear_path": 0.5, "bidirectional": True}),
+    (PresetName.standard, {"evidence": 6, "linear_path": 0.5}),
     (PresetName.standard, {"evidence": 3, "linear_path": 0.0, "embedded_ids": 0}),
     (PresetName.standard, {"evidence": 0, "linear_path": 0.0}),
     (PresetName.quickstart, {"hidden_units": 2}),
@@ -229,7 +229,7 @@ def test_a_dropped_word_takes_the_numbers_of_every_n_gram_that_holds_it() -> Non
 @pytest.mark.parametrize("kinds", [0, 3, 6])
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_with_words_dropped_a_network_reads_unknown_ones_without_their_numbers(kernel: Kernel, kinds: int) -> None:
-    values = tiny(Architecture.rnn, **NO_DROPOUT | {"word_dropout": 0.4}, evidence=kinds)
+    values = tiny(Architecture.rnn, **NO_DROPOUT | {"word_dropout": 0.4, "evidence": kinds})
     network = build(Architecture.rnn, values)
     spread(network)
     given = batch(values, random_reviews(5, 8))

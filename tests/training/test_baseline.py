@@ -7,7 +7,7 @@ from job.data.reviews import Reviews
 from job.network.predictor import LinearPredictor
 from job.output.results import LinearWeights
 from job.presets import ClassWeight
-from job.training import baseline
+from job.training import baseline, linear
 from tests.data.samples import tiny
 
 
@@ -70,7 +70,7 @@ def test_weighted_by_class_it_finds_the_rare_one() -> None:
 
 
 def test_of_more_reviews_a_part_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baseline, "_MOST", 30)
+    monkeypatch.setattr(linear, "_MOST", 30)
     labels = [number % 2 for number in range(200)]
     train, test = halves([[1, 4 + label, 6, 7] for label in labels], labels)
     record = baseline.train(train.take(slice(99)), test, lambda _: None).record

@@ -109,7 +109,7 @@ def test_both_networks_have_the_same_budget_and_nothing_gets_round_the_memory() 
     for architecture, values in plain.items():
         assert (values.epochs, values.batch_size) == (8, 64)
         for each in (values, *configuration.remedies[architecture].values()):
-            assert (each.pooling, each.bidirectional, each.bigrams) == ("last", False, 0)
+            assert (each.pooling, each.bidirectional, each.evidence) == ("last", False, 0)
             assert each.max_tokens >= 440
     assert list(configuration.remedies[Architecture.rnn]) == list(PRESETS[PresetName.dependency].remedies[Architecture.rnn])
 
