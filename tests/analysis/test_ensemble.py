@@ -1,6 +1,7 @@
 """The weighted mean of logits: votes and sums by hand, weights against a grid."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,12 +31,13 @@ def test_combined_is_the_probability_of_the_weighted_votes() -> None:
 
 
 def test_nobody_is_so_sure_that_the_others_do_not_count() -> None:
-    sure, other = ensemble.votes(np.array([1.0])), ensemble.votes(np.array([1e-5]))
-    assert ensemble.combine({"sure": sure, "other": other}, {"sure": 0.4, "other": 0.6})[0] < 0.5
+    votes = {"sure": ensemble.votes(np.array([1.0])), "other": ensemble.votes(np.array([1e-5]))}
+    assert ensemble.combine(votes, {"sure": 0.4, "other": 0.6})[0] < 0.5
 
 
 def test_a_perfect_member_has_all_the_weight() -> None:
-    perfect, good = (2.0 * LABELS - 1) * 13, (2.0 * LABELS - 1) * np.array([3, 3, 3, 3, 3, 3, -1, 3])
+    signs: Any = np.where(LABELS == 1, 1.0, -1.0)
+    perfect, good = 13 * signs, signs * np.array([3.0, 3, 3, 3, 3, 3, -1, 3])
     assert ensemble.choose(LABELS, {"good": good, "perfect": perfect}) == {"perfect": 1.0}
 
 

@@ -31,7 +31,7 @@ TOKENS = np.array([[1, 4, 5, 6, 2], [1, 7, 0, 0, 0], [1, 0, 0, 0, 0]], np.int32)
 LABELS = np.array([1.0, 0.0, 1.0], np.float32)
 DRAW = np.array([0, 2], np.int32)
 KERNELS: list[Kernel] = ["while_loop", "xla"]
-NO_DROPOUT = {"word_dropout": 0.0, "embedding_dropout": 0.0, "pooled_dropout": 0.0}
+NO_DROPOUT: dict[str, Any] = {"word_dropout": 0.0, "embedding_dropout": 0.0, "pooled_dropout": 0.0}
 NETWORKS: list[tuple[PresetName, dict[str, Any]]] = [
     (PresetName.standard, {"evidence": 6, "linear_path": 0.5}),
     (PresetName.standard, {"evidence": 3, "linear_path": 0.0, "embedded_ids": 0}),

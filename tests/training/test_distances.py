@@ -137,6 +137,8 @@ def test_the_command_leaves_what_it_found(run: Path, command: Command) -> None:
             assert [each["back"] for each in point["gradient_norms"]] == [0, 1, 2, 5, 10][: len(point["gradient_norms"])]
             assert point["gradient_norms"][0]["share"] == 1
             assert len(point["gradient_norms"]) >= 4
+    assert "ensemble" not in metrics or metrics["ensemble"] is None
+    assert not [name for name in ("ensemble", "validation_predictions.csv", "evidence.safetensors") if (run / name).exists()]
     done = command("validate", run)
     assert done.returncode == 0, done.stderr
     history = [row for result in FinishedRun.read(run).trials.of(Architecture.rnn) for row in result.history]
