@@ -21,6 +21,15 @@ def test_a_vote_is_the_logit_of_a_probability_within_the_bound() -> None:
     np.testing.assert_allclose(ensemble.votes(np.array([0, 1, 1e-6, 1e-9])), [-surest, surest, -surest, -surest], rtol=1e-9)
 
 
+def test_the_votes_of_logits_are_those_of_their_probabilities() -> None:
+    logits = np.array([-40, -13, -2.5, 0, 2.5, 40], np.float32)
+    np.testing.assert_allclose(
+        ensemble.bounded(logits), ensemble.votes(1 / (1 + np.exp(-logits.astype(np.float64)))), rtol=1e-6
+    )
+    assert ensemble.bounded(logits)[[0, 5]].tolist() == [-ensemble.SUREST, ensemble.SUREST]
+    assert pytest.approx(np.log(999_999), rel=1e-12) == ensemble.SUREST
+
+
 def test_combined_is_the_probability_of_the_weighted_votes() -> None:
     members = {"a": np.array([1.0, -2, 0]), "b": np.array([3.0, 4, 0]), "c": np.array([100.0, 100, 100])}
     found = ensemble.combine(members, {"a": 0.75, "b": 0.25})
@@ -44,9 +53,9 @@ def test_a_perfect_member_has_all_the_weight() -> None:
 def test_a_member_that_tells_nothing_is_dropped_and_so_is_one_that_lies() -> None:
     random = np.random.default_rng(0)
     labels = np.tile(LABELS, 50)
-    noisy = (2.0 * labels - 1) + random.normal(0, 1.5, 400)
-    others = {"useless": random.normal(0, 3, 400), "wrong": -4 * (2.0 * labels - 1)}
-    assert ensemble.choose(labels, {"noisy": noisy} | others) == {"noisy": 1.0}
+    signs: Any = 2.0 * labels - 1
+    votes = {"noisy": signs + random.normal(0, 1.5, 400), "useless": random.normal(0, 3, 400), "wrong": -4 * signs}
+    assert ensemble.choose(labels, votes) == {"noisy": 1.0}
 
 
 def test_two_that_err_apart_share_the_weight() -> None:

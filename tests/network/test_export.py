@@ -108,6 +108,18 @@ def test_the_linear_model_is_served_as_the_package_computes_it(has_trigrams: boo
     np.testing.assert_allclose(served, predictor.probabilities(texts), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("sure", [5.0, 10.0, 13.0, 40.0])
+def test_members_that_are_sure_of_the_opposite_are_served_as_the_package_computes_it(sure: float) -> None:
+    """A probability near 1 is rounded so that its logit is off by as much as a tenth."""
+    two = [LinearPredictor(replace(OLD, bias=np.array([bias], np.float32)), WORDS) for bias in (sure + 0.1234, 0.05 - sure)]
+    asked = EnsemblePredictor([(each, 0.5) for each in two], WORDS)
+    model, texts = export.text_model(asked), ["", "the", "it's the good"]
+    served = model.serve(tf.constant(texts))["probability"]
+    np.testing.assert_allclose(served, asked.probabilities(texts), rtol=0, atol=2e-6)
+    votes = [np.clip(each.logits(each.encode(texts)).astype(np.float64), -np.log(999_999), np.log(999_999)) for each in two]
+    np.testing.assert_allclose(served, 1 / (1 + np.exp(-(votes[0] + votes[1]) / 2)), rtol=0, atol=2e-6)
+
+
 def test_exported_models_agree_in_a_process_without_this_package(tmp_path: Path) -> None:
     texts = ["", "The film, it's GOOD", "good " * 500]
     predictors: list[Predictor] = []

@@ -53,7 +53,7 @@ def by_keras(asked: NetworkPredictor, reviews: list[Any]) -> Any:
 
 def by_tensorflow(asked: NetworkPredictor, reviews: list[Any]) -> Any:
     member = export.NetworkMember(asked.forward.network, asked.forward.values, asked.tables)
-    return member.probabilities(tf.ragged.constant([review[1:].tolist() for review in reviews], tf.int32)).numpy()
+    return tf.sigmoid(member.logits(tf.ragged.constant([review[1:].tolist() for review in reviews], tf.int32))).numpy()
 
 
 @pytest.mark.parametrize(
