@@ -12,6 +12,8 @@ SEEDS = 5
 """Of each network the first so many seeds are members: more would weigh more than they help."""
 BOUND = 1e-6
 """Nobody is surer than this: a probability of 0 or 1 would outvote everyone."""
+SUREST = float(np.log1p(-BOUND) - np.log(BOUND))
+"""The largest vote."""
 # A member of less weight changes nothing that is worth its time.
 _LEAST = 0.02
 
@@ -20,6 +22,11 @@ def votes(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     """Logits of probabilities, of the same shape, within the bound."""
     inside = np.clip(np.asarray(probabilities, np.float64), BOUND, 1 - BOUND)
     return np.asarray(np.log(inside) - np.log1p(-inside))
+
+
+def bounded(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """The votes of logits, of the same shape: as of their probabilities, without these's rounding near 1."""
+    return np.clip(np.asarray(logits, np.float64), -SUREST, SUREST)
 
 
 def choose(labels: NDArray[Any], members: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:

@@ -127,8 +127,8 @@ class _NgramTable(tf.Module):
 class Member(Protocol):
     """A model of which a `TextModel` is made."""
 
-    def probabilities(self, words: tf.RaggedTensor) -> tf.Tensor:
-        """<float32>[batch] of token ids <int32>[batch, words], without a start token."""
+    def logits(self, words: tf.RaggedTensor) -> tf.Tensor:
+        """Not probabilities, which near 1 are rounded: <float32>[batch] of token ids <int32>[batch, words], without a start token."""
 
 
 class NetworkMember(tf.Module):
@@ -142,15 +142,17 @@ class NetworkMember(tf.Module):
         self, network: keras.Model, values: Hyperparameters, tables: Tables | None, table: _NgramTable | None = None
     ) -> None:
         super().__init__()
-        self._network, self._values, self._tables = network, values, tables
+        self._last, self._values, self._tables = network.layers[-1], values, tables
+        inputs = network.inputs
+        self._before_last = keras.Model(inputs if len(inputs) > 1 else inputs[0], self._last.input)
         self.table = table or (_NgramTable(tables.ngrams, tables.values) if tables else None)
 
-    def probabilities(self, words: tf.RaggedTensor) -> tf.Tensor:
+    def logits(self, words: tf.RaggedTensor) -> tf.Tensor:
         """See `Member`."""
         values, tokens = self._values, self.encode(words)
         if not values.evidence:
             length = None if values.embedding_size else values.max_tokens
-            return self._network(as_input(values, tokens.to_tensor(PAD, shape=[None, length])), training=False)[:, 0]
+            return self._ask(as_input(values, tokens.to_tensor(PAD, shape=[None, length])))
         assert self.table is not None
         assert self._tables is not None
         features = self.table.ending(tokens)
@@ -158,7 +160,14 @@ class NetworkMember(tf.Module):
         by_kind = tf.concat([found[:, :, 0], found[:, :, 1]], axis=1)[:, : values.evidence]
         numbers = tokens.with_flat_values(by_kind).to_tensor(0.0, shape=[None, None, values.evidence])
         linear = self.table.sums(tokens, features, 1, self._tables.scales[3:].tolist()) + float(self._tables.bias)
-        return self._network([tokens.to_tensor(PAD), numbers, linear[:, None]], training=False)[:, 0]
+        return self._ask([tokens.to_tensor(PAD), numbers, linear[:, None]])
+
+    def _ask(self, inputs: Any) -> tf.Tensor:
+        """What the network says before its sigmoid, which is its last layer or that layer's activation."""
+        found = self._before_last(inputs, training=False)
+        if isinstance(self._last, keras.layers.Dense):
+            found = tf.matmul(found, tf.convert_to_tensor(self._last.kernel)) + self._last.bias
+        return found[:, 0]
 
     def encode(self, words: tf.RaggedTensor) -> tf.RaggedTensor:
         """What the network reads: <int32>[batch, tokens]."""
@@ -177,10 +186,10 @@ class LinearMember(tf.Module):
         known = Ngrams(self._size, weights.bigrams, weights.trigrams)
         self._table = _NgramTable(known, np.append(weights.by_feature(), np.float32(0))[:, None])
 
-    def probabilities(self, words: tf.RaggedTensor) -> tf.Tensor:
+    def logits(self, words: tf.RaggedTensor) -> tf.Tensor:
         """See `Member`."""
         words = words.with_flat_values(tf.where(words.flat_values < self._size, words.flat_values, UNKNOWN))
-        return tf.sigmoid(self._table.sums(words, self._table.ending(words), 0, [1.0, 1.0, 1.0]) + self._bias)
+        return self._table.sums(words, self._table.ending(words), 0, [1.0, 1.0, 1.0]) + self._bias
 
 
 class TextModel(tf.Module):
@@ -201,15 +210,11 @@ class TextModel(tf.Module):
     def serve(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """From <string>[batch], UTF-8, to `probability` <float32>[batch] of being positive, and `label` <string>[batch]."""
         words = self.tokenizer.ids(text)
-        found = [member.probabilities(words) for member in self._members]
-        probability = found[0]
+        found = [member.logits(words) for member in self._members]
         if len(found) > 1:
-            bound = np.float32(ensemble.BOUND)
-            inside = [tf.clip_by_value(each, bound, 1 - bound) for each in found]
-            votes = [
-                weight * (tf.math.log(each) - tf.math.log1p(-each)) for each, weight in zip(inside, self._weights, strict=True)
-            ]
-            probability = tf.sigmoid(tf.add_n(votes))
+            votes = [tf.clip_by_value(each, -ensemble.SUREST, ensemble.SUREST) for each in found]
+            found = [tf.add_n([weight * each for each, weight in zip(votes, self._weights, strict=True)])]
+        probability = tf.sigmoid(found[0])
         return {
             "probability": probability,
             "label": tf.where(probability > np.float32(self._threshold), "positive", "negative"),

@@ -56,7 +56,11 @@ class Predictor(ABC):
 
     def of_tokens(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
         """The same as `probabilities` for reviews as token ids <int32>[tokens], the start token first: <float32>[reviews]."""
-        return scores.probabilities(self._logits([clip(review, self._size, self._max_tokens) for review in reviews]))
+        return scores.probabilities(self.logits(reviews))
+
+    def logits(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
+        """How sure, of the same reviews: <float32>[reviews], above 0 where it says positive."""
+        return self._logits([clip(review, self._size, self._max_tokens) for review in reviews])
 
     @abstractmethod
     def _logits(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
@@ -133,9 +137,6 @@ class EnsemblePredictor(Predictor):
         super().__init__(ModelName.ensemble, words, max(member.vocabulary_size for member, _ in members), threshold=threshold)
         self.members = members
 
-    def of_tokens(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
-        votes = {str(number): ensemble.votes(member.of_tokens(reviews)) for number, (member, _) in enumerate(self.members)}
-        return ensemble.combine(votes, {str(number): weight for number, (_, weight) in enumerate(self.members)})
-
     def _logits(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
-        return ensemble.votes(self.of_tokens(reviews)).astype(np.float32)
+        votes = [weight * ensemble.bounded(member.logits(reviews)) for member, weight in self.members]
+        return np.asarray(np.sum(votes, axis=0), np.float32)

@@ -200,7 +200,8 @@ class Output:
             hashes = {other: value for other, value in hashes.items() if not other.startswith(f"{file}/")}
             hashes |= self._add(file, content)
         hashes |= self._add(finished.PREDICTIONS, _predictions(run))
-        if len(run.validation.labels):
+        # Over distances, nothing is said of validation reviews.
+        if len(run.baseline.validation) or any(len(result.validation) for _, result in run.trials):
             hashes |= self._add(finished.VALIDATION_PREDICTIONS, _validation_predictions(run))
         hashes |= self._add(finished.EXAMPLES, run.examples.to_json())
         verify()

@@ -59,10 +59,12 @@ def outcome(output: Path) -> dict[str, Any]:
     """What has to be the same whether or not a run was interrupted."""
     result: dict[str, Any] = {
         "metrics": without_times(json.loads((output / "metrics.json").read_text())),
-        "predictions": (output / "predictions.csv").read_bytes(),
+        "predictions": {path.name: path.read_bytes() for path in output.glob("*predictions.csv")},
         # Event files have the time and the process in their names.
         "files": sorted(re.sub(r"tfevents\..*", "tfevents", str(path.relative_to(output))) for path in output.rglob("*")),
     }
+    for model in sorted([*output.glob("*.safetensors"), *output.glob("*/model.safetensors")]):
+        result[str(model.relative_to(output))] = model.read_bytes()
     for model in sorted(output.glob("*/model.keras")):
         result[f"{model.parent.name} weights"] = weights(model)
         with (model.parent / "history.csv").open() as stream:

@@ -19,9 +19,9 @@ def test_on_the_run_s_own_data_the_scores_are_the_run_s(command: Command, finish
     found = evaluate(command, finished, "--data", "embedded")
     metrics = json.loads((finished / "metrics.json").read_text())
     assert (found["part"], found["reviews"], found["trained_on"]) == ("test", 2000, 0)
-    assert list(found["models"]) == ["rnn", "lstm", "baseline"]
+    assert list(found["models"]) == ["rnn", "lstm", "baseline", "ensemble"]
     tests = {name: entry["runs"][entry["best_seed"]]["test"] for name, entry in metrics["architectures"].items()}
-    for name, expected in (tests | {"baseline": metrics["baseline"]["test"]}).items():
+    for name, expected in (tests | {name: metrics[name]["test"] for name in ("baseline", "ensemble")}).items():
         for key, value in expected.items():
             assert found["models"][name]["all"]["scores"][key] == pytest.approx(value, abs=2e-6), key
         for key in ("accuracy", "precision", "recall", "balanced_accuracy"):

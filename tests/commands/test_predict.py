@@ -104,8 +104,8 @@ def test_predict_answers_each_text_as_training_scored_it(command: Command, finis
     rows = [line.split(",") for line in (finished / "predictions.csv").read_text().splitlines()]
     listed = finished.parent / "texts.txt"
     listed.write_text("\n".join(texts) + "\n")
-    for name in ("rnn", "lstm", "baseline"):
-        best = str(metrics["architectures"][name]["best_seed"]) if name != "baseline" else "0"
+    for name in ("rnn", "lstm", "baseline", "ensemble"):
+        best = str(metrics["architectures"][name]["best_seed"]) if name in ("rnn", "lstm") else "0"
         expected = [float(row[4]) for row in rows if row[:2] == [name, best]][:300]
         found = answers(command("predict", finished, "--file", listed, "--architecture", name))
         np.testing.assert_allclose([probability for probability, _ in found], expected, rtol=0, atol=2e-6)
@@ -150,20 +150,47 @@ def test_the_baseline_is_asked_where_it_is_significantly_better_than_each_networ
     assert found == expected or (expected == "NETWORK" and found in ("rnn", "lstm"))
 
 
+@pytest.mark.parametrize(
+    ("differences", "names", "expected"),
+    [
+        ([(0.1, 0.01), (0.2, 0.01), (0.3, 0.049)], "rnn lstm baseline ensemble", "ensemble"),
+        ([(0.1, 0.01), (0.2, 0.01), (0.3, 0.05)], "rnn lstm baseline ensemble", "baseline"),
+        ([(0.1, 0.01), (-0.2, 0.01), (0.3, 0.01)], "rnn lstm baseline ensemble", "baseline"),
+        ([(0.1, 0.01), (0.0, None), (0.3, 0.01)], "rnn lstm baseline ensemble", "baseline"),
+        ([(0.1, 0.01), (0.2, 0.01), (0.3, 0.01)], "rnn lstm baseline", "baseline"),
+    ],
+)
+def test_the_ensemble_is_asked_where_it_is_significantly_better_than_each_member(
+    finished: Path, differences: list[tuple[float, float | None]], names: str, expected: str
+) -> None:
+    metrics = Metrics.parse((finished / "metrics.json").read_bytes())
+    assert metrics.ensemble is not None
+    members = (ModelName.rnn, ModelName.lstm, ModelName.baseline)
+    found = {name: comparison(*each) for name, each in zip(members, differences, strict=True)}
+    worse = {name: comparison(-0.1, 0.01) for name in Architecture}
+    changed = metrics.but(ensemble=metrics.ensemble.but(comparisons=found), baseline=metrics.baseline.but(comparisons=worse))
+    assert best_model(changed, [*map(ModelName, names.split())]) == expected
+    assert best_model(changed.but(ensemble=None), [*map(ModelName, names.split())]) == "baseline"
+
+
 def test_a_run_that_kept_no_baseline_says_so_and_is_judged_by_a_network(
     command: Command, finished: Path, tmp_path: Path
 ) -> None:
     """As a version before made it."""
     old = tmp_path / "old"
     shutil.copytree(finished, old)
-    shutil.rmtree(old / "baseline")
+    gone = ("baseline/", "ensemble/")
+    for name in gone:
+        shutil.rmtree(old / name)
     record = json.loads((old / "run.json").read_text())
-    record["files"] = {name: value for name, value in record["files"].items() if not name.startswith("baseline/")}
+    record["files"] = {name: value for name, value in record["files"].items() if not name.startswith(gone)}
     (old / "run.json").write_text(json.dumps(record))
     done = command("predict", old, "--architecture", "baseline", "good")
     assert done.returncode == 66
     assert "has no trained model of baseline, as it is of the preset dependency or of a version that kept none" in done.stderr
-    assert "it has rnn and lstm" in done.stderr
+    assert done.stderr.endswith("it has rnn and lstm\n")
+    done = command("predict", old, "--architecture", "ensemble", "good")
+    assert (done.returncode, "has no trained model of ensemble, as it is of" in done.stderr) == (66, True)
     done = command("predict", old, "--json", "good")
     assert json.loads(done.stdout)["architecture"] in ("rnn", "lstm")
 

@@ -34,10 +34,11 @@ def test_a_run_leaves_the_files_of_the_contract(finished: Path) -> None:
         "report.html",
         "run.json",
         "training_hashes.npy",
+        "validation_predictions.csv",
         "vocabulary.json",
     ]
     left = [name for name in tree(finished) if not name.startswith("tensorboard/")]
-    linear = ["baseline/model.safetensors", *(f"baseline/saved_model/{each}" for each in exported)]
+    linear = [f"{name}/{each}" for name in ("baseline", "ensemble") for each in ("model.safetensors", *(f"saved_model/{part}" for part in exported))]  # fmt: skip
     assert sorted(left) == sorted([*others, *linear, *(f"{name}/{each}" for name in ("rnn", "lstm") for each in models)])
     events = [name.rsplit("/", 1)[0] for name in tree(finished) if name.startswith("tensorboard/")]
     assert events == [f"tensorboard/{name}/seed-{seed}" for name in ("lstm", "rnn") for seed in (0, 1)]
@@ -49,7 +50,7 @@ def test_the_metrics_tell_what_the_files_hold(finished: Path) -> None:
     metrics = read(finished / "metrics.json")
     with (finished / "predictions.csv").open(newline="") as stream:
         predictions = list(csv.DictReader(stream))
-    assert len(predictions) == 5 * metrics["data"]["test_reviews"] == 10_000
+    assert len(predictions) == 6 * metrics["data"]["test_reviews"] == 12_000
     right: dict[str, list[Any]] = {}
     for name, entry in metrics["architectures"].items():
         assert [run["seed"] for run in entry["runs"]] == [0, 1]
@@ -73,9 +74,31 @@ def test_the_metrics_tell_what_the_files_hold(finished: Path) -> None:
     assert comparison["verdict"].endswith(baseline["verdict"])
     # The embedded corpus is made so that no bag of word pairs can tell its labels.
     assert baseline["test"]["accuracy"] == pytest.approx(0.5, abs=0.05)
-    right["baseline"] = [(float(row["probability"]) > 0.5) == (row["label"] == "1") for row in predictions[-2000:]]
-    assert {row["architecture"] for row in predictions[-2000:]} == {"baseline"}
-    assert baseline["test"]["accuracy"] == pytest.approx(np.mean(right["baseline"]), abs=1e-9)
+    assert baseline["bigrams"]["accuracy"] == pytest.approx(0.5, abs=0.05)
+    for name, entry, mine in (
+        ("baseline", baseline, predictions[-4000:-2000]),
+        ("ensemble", metrics["ensemble"], predictions[-2000:]),
+    ):
+        assert {(row["architecture"], row["seed"]) for row in mine} == {(name, "0")}
+        right[name] = [(float(row["probability"]) > 0.5) == (row["label"] == "1") for row in mine]
+        assert entry["test"]["accuracy"] == pytest.approx(np.mean(right[name]), abs=1e-9)
+    members = {each["name"]: each for each in metrics["ensemble"]["members"]}
+    assert {name: each["seeds"] for name, each in members.items()} == {"rnn": [0, 1], "lstm": [0, 1], "baseline": []}
+    assert sum(each["weight"] for each in members.values()) == pytest.approx(1, abs=0.002)
+    assert metrics["ensemble"]["comparisons"]["lstm"]["difference"] == pytest.approx(
+        np.mean(right["ensemble"]) - np.mean(right["lstm"]), abs=1e-9
+    )
+    with (finished / "validation_predictions.csv").open(newline="") as stream:
+        validation = list(csv.DictReader(stream))
+    assert list(validation[0]) == list(predictions[0])
+    assert len(validation) == 6 * metrics["data"]["validation_reviews"]
+    for name, seed, expected in [
+        *((name, run["seed"], run["validation"]) for name, entry in metrics["architectures"].items() for run in entry["runs"]),
+        ("ensemble", 0, metrics["ensemble"]["validation"]),
+    ]:
+        held = [row for row in validation if (row["architecture"], row["seed"]) == (name, str(seed))]
+        told = np.mean([(float(row["probability"]) > 0.5) == (row["label"] == "1") for row in held])
+        assert expected["accuracy"] == pytest.approx(told, abs=1e-9)
     assert baseline["comparisons"]["rnn"]["difference"] == pytest.approx(
         np.mean(right["rnn"]) - np.mean(right["baseline"]), abs=1e-9
     )
@@ -85,6 +108,7 @@ def test_every_look_at_the_test_data_is_on_record(finished: Path) -> None:
     looks = read(finished / "run.json")["test_set_looks"]
     assert [look["for"] for look in looks] == [
         "scores of rnn, seed 0", "scores of rnn, seed 1", "scores of lstm, seed 0", "scores of lstm, seed 1", "scores of the baseline",
+        "scores of the ensemble",
     ]  # fmt: skip
     assert all(look["at"].endswith("+00:00") for look in looks)
 
@@ -108,7 +132,9 @@ def test_seeds_can_be_added_and_the_earlier_ones_stay_as_they_were(command: Comm
     for name in ("rnn", "lstm"):
         assert both["architectures"][name]["runs"][0] == first["architectures"][name]["runs"][0]
         assert both["architectures"][name]["runs"][1]["test"] == reference["architectures"][name]["runs"][1]["test"]
-    assert (tmp_path / "o" / "predictions.csv").read_bytes() == (finished / "predictions.csv").read_bytes()
+    for file in ("predictions.csv", "validation_predictions.csv", "ensemble/model.safetensors"):
+        assert (tmp_path / "o" / file).read_bytes() == (finished / file).read_bytes()
+    assert both["ensemble"] == reference["ensemble"]
     assert command("validate", tmp_path / "o").returncode == 0
     assert {name for name in read(tmp_path / "o" / "run.json")["files"] if name.startswith("baseline/")} >= {
         "baseline/model.safetensors",
@@ -243,8 +269,11 @@ def test_a_run_with_a_spoiled_file_is_refused(
 def test_a_model_predicts_what_the_predictions_say(finished: Path) -> None:
     keras = pytest.importorskip("keras")
     from job.data.corpus import load
+    from job.machine import device
     from job.source import DataSource
 
+    # As the job does, before the first operation.
+    device.prepare_tensorflow()
     metrics, run = read(finished / "metrics.json"), read(finished / "run.json")
     corpus = load(DataSource(name="embedded", cache=Path(run["configuration"]["cache"])))
     indices = corpus.part("test")[:50]

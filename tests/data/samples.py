@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from job.data.corpus import Corpus, load
+from job.data.evidence import Tables
+from job.data.ngrams import Ngrams
 from job.errors import JobError
 from job.records.data import Reading
 from job.source import Columns, DataSource
@@ -41,6 +43,16 @@ def tiny(
         sha256="0" * 64,
         reading=nothing,
     )
+
+
+def tables(size: int, bigrams: list[int], trigrams: list[int], seed: int = 0) -> Tables:
+    """Some numbers of every word, of these pairs and of these triples."""
+    random = np.random.default_rng(seed)
+    known = Ngrams(size, np.array(bigrams, np.int64), np.array(trigrams, np.int64))
+    values = random.normal(0, 1, (len(known) + 1, 2)).astype(np.float16)
+    # Special tokens, and what is no feature, say nothing.
+    values[:4] = values[-1] = 0
+    return Tables(known, values, random.uniform(0.5, 2, 6).astype(np.float32), np.float32(0.25))
 
 
 def words(corpus: Corpus, index: int) -> str:

@@ -130,6 +130,7 @@ def test_it_trains(owner: int, options: tuple[str, ...], run: Run, volume: Calla
     assert {path.stat().st_uid for path in folder.rglob("*")} == {owner}
     assert sorted(path.name for path in folder.iterdir()) == [
         "baseline",
+        "ensemble",
         "examples.json",
         "metrics.json",
         "predictions.csv",
@@ -138,6 +139,7 @@ def test_it_trains(owner: int, options: tuple[str, ...], run: Run, volume: Calla
         "run.json",
         "tensorboard",
         "training_hashes.npy",
+        "validation_predictions.csv",
         "vocabulary.json",
     ]
     done = run(("-v", f"{folder}:/output:ro", *options), "validate", "/output")

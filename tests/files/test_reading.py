@@ -12,7 +12,7 @@ import pytest
 from job.commands import merge, predict, report, validate
 from job.errors import InputOutputError, MissingInputError, OutputError
 from job.files import atomic, reading
-from job.output import finished as runs
+from job.output import existing
 from job.output.finished import VerifiedRun
 from job.presets import ModelName
 from tests.conftest import ROOT, Command
@@ -70,7 +70,7 @@ def test_an_output_in_a_folder_that_may_not_be_entered_is_73(
     (tmp_path / "locked").mkdir()
     forbid(monkeypatch, tmp_path / "locked")
     with pytest.raises(OutputError, match=r"cannot be written by user \d+ \(Permission denied\); `.*locked`"):
-        runs.find(run, record.identity, lambda: Path("another"), fresh=True)
+        existing.find(run, record.identity, lambda: Path("another"), fresh=True)
     with pytest.raises(OutputError, match="Permission denied"), atomic.explained(run):
         os.stat(run)
 

@@ -1,5 +1,6 @@
 """The SavedModel: its tokenizer is the package's, and what it computes is what was trained."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -22,8 +23,9 @@ tf = pytest.importorskip("tensorflow")
 from job.machine import device
 from job.network import export
 from job.network.forward import Forward
-from job.network.predictor import LinearPredictor, NetworkPredictor
+from job.network.predictor import EnsemblePredictor, LinearPredictor, NetworkPredictor, Predictor
 from job.output.results import LinearWeights
+from tests.data.samples import tables
 from tests.network import test_forward
 
 # As the job does, before the first operation.
@@ -32,15 +34,19 @@ device.prepare_tensorflow()
 WORDS = ["the", "film", "it's", "é", "É", "a\u00a0b", "good"]
 
 
+VALUES = test_forward.tiny(Architecture.rnn, vocabulary_size=10, max_tokens=6)
+TABLES = tables(10, [4 * 10 + 9, 5 * 10 + 6], [(4 * 10 + 9) * 10 + 4])
+
+
 @pytest.fixture(scope="module")
 def model() -> Any:
-    values = test_forward.tiny(Architecture.rnn, vocabulary_size=10, max_tokens=6)
-    return export.TextModel(test_forward.build(Architecture.rnn, values), values, WORDS)
+    member = export.NetworkMember(test_forward.build(Architecture.rnn, VALUES), VALUES, TABLES)
+    return member, export.TextModel([(member, 1.0)], WORDS)
 
 
 def ids(model: Any, texts: list[str]) -> list[list[int]]:
-    rows = model.encode(tf.constant(texts, tf.string)).numpy()
-    return [row[row != 0].tolist() for row in rows]
+    member, whole = model
+    return member.encode(whole.tokenizer.ids(tf.constant(texts, tf.string))).to_list()  # type: ignore[no-any-return]
 
 
 def expected(texts: list[str]) -> list[list[int]]:
@@ -59,60 +65,92 @@ def test_tokens_are_those_of_training_whatever_the_text(model: Any, texts: list[
     assert ids(model, texts) == expected(texts)
 
 
-# The second word's weight is beyond the last one that has any; of the pairs, "the good" and "good the" have one.
+# The second word's weight is beyond the last one that has any; of the pairs, "the good" and "good the" have one, and of the
+# triples "the good the".
 WEIGHTS = LinearWeights(
     bias=np.array([0.25], np.float32),
     words=np.array([0, 0, 0, 0, -1, 0, 2], np.float32),
     bigrams=np.array([4 * 10 + 9, 9 * 10 + 4]),
     bigram_weights=np.array([4, -8], np.float32),
     vocabulary_size=np.array([10]),
+    trigrams=np.array([(4 * 10 + 9) * 10 + 4]),
+    trigram_weights=np.array([0.5], np.float32),
 )
+OLD = replace(WEIGHTS, trigrams=np.empty(0, np.int64), trigram_weights=np.empty(0, np.float32))
 
 
-def logits(texts: list[str]) -> list[float]:
-    model = export.LinearTextModel(WEIGHTS, [*WORDS[:5], "good"])
+def logits(texts: list[str], weights: LinearWeights) -> list[float]:
+    model = export.TextModel([(export.LinearMember(weights), 1.0)], [*WORDS[:5], "good"])
     probability = model.serve(tf.constant(texts, tf.string))["probability"].numpy()
     return [round(float(each), 3) for each in np.log(probability / (1 - probability))]
 
 
-def test_the_linear_model_adds_each_word_and_pair_once() -> None:
-    assert logits(["", "zzzz", "the", "the the", "it's the film"]) == [0.25, 0.25, -0.75, -0.75, 1.25]
-    assert logits(["the good", "the good the good", "good zz the", "good", "good. The"]) == [3.25, -4.75, -0.75, 0.25, -8.75]
+def test_the_linear_model_adds_each_word_pair_and_triple_once() -> None:
+    few = ["", "zzzz", "the", "the the", "it's the film"]
+    assert logits(few, WEIGHTS) == logits(few, OLD) == [0.25, 0.25, -0.75, -0.75, 1.25]
+    more = ["the good", "the good the good the", "good zz the", "good", "good. The"]
+    assert logits(more, WEIGHTS) == [3.25, -4.25, -0.75, 0.25, -8.75]
+    assert logits(more, OLD) == [3.25, -4.75, -0.75, 0.25, -8.75]
 
 
-@settings(deadline=None, max_examples=100)
+@functools.cache
+def linear(has_trigrams: bool) -> Any:
+    predictor = LinearPredictor(WEIGHTS if has_trigrams else OLD, [*WORDS[:5], "good"])
+    return predictor, export.text_model(predictor)
+
+
+@pytest.mark.parametrize("has_trigrams", [True, False])
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.lists(st.sampled_from([*WORDS, "zz", "The,", ""]), max_size=8).map(" ".join), min_size=1, max_size=4))
-def test_the_linear_model_is_served_as_the_package_computes_it(texts: list[str]) -> None:
-    words = [*WORDS[:5], "good"]
-    model = export.LinearTextModel(WEIGHTS, words)
+def test_the_linear_model_is_served_as_the_package_computes_it(has_trigrams: bool, texts: list[str]) -> None:
+    predictor, model = linear(has_trigrams)
     served = model.serve(tf.constant(texts, tf.string))["probability"]
-    np.testing.assert_allclose(served, LinearPredictor(WEIGHTS, words).probabilities(texts), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(served, predictor.probabilities(texts), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("sure", [5.0, 10.0, 13.0, 40.0])
+def test_members_that_are_sure_of_the_opposite_are_served_as_the_package_computes_it(sure: float) -> None:
+    """A probability near 1 is rounded so that its logit is off by as much as a tenth."""
+    two = [LinearPredictor(replace(OLD, bias=np.array([bias], np.float32)), WORDS) for bias in (sure + 0.1234, 0.05 - sure)]
+    asked = EnsemblePredictor([(each, 0.5) for each in two], WORDS)
+    model, texts = export.text_model(asked), ["", "the", "it's the good"]
+    served = model.serve(tf.constant(texts))["probability"]
+    np.testing.assert_allclose(served, asked.probabilities(texts), rtol=0, atol=2e-6)
+    votes = [np.clip(each.logits(each.encode(texts)).astype(np.float64), -np.log(999_999), np.log(999_999)) for each in two]
+    np.testing.assert_allclose(served, 1 / (1 + np.exp(-(votes[0] + votes[1]) / 2)), rtol=0, atol=2e-6)
 
 
 def test_exported_models_agree_in_a_process_without_this_package(tmp_path: Path) -> None:
     texts = ["", "The film, it's GOOD", "good " * 500]
-    folders, trained = [], []
+    predictors: list[Predictor] = []
     for preset in (PresetName.standard, PresetName.quickstart, PresetName.seed):
         values = replace(PRESETS[preset].networks[Architecture.lstm], vocabulary_size=10, units=3)
         values = values if preset is PresetName.seed else test_forward.tiny(Architecture.lstm, preset, vocabulary_size=10)
         network = test_forward.build(Architecture.lstm, values)
         forward = Forward(network, values, "while_loop" if preset is PresetName.seed else "xla")
-        folders.append(tmp_path / preset / "saved_model")
-        export.save(forward, WORDS, 0.5, folders[-1])
-        trained.append(NetworkPredictor(Architecture.lstm, forward, WORDS).probabilities(texts))
-    folders.append(tmp_path / "baseline" / "saved_model")
-    export.save_linear(WEIGHTS, WORDS, 0.9, folders[-1])
-    trained.append(LinearPredictor(WEIGHTS, WORDS).probabilities(texts))
-    thresholds = [0.5, 0.5, 0.5, 0.9]
+        known = TABLES if values.evidence else None
+        predictors.append(NetworkPredictor(Architecture.lstm, forward, WORDS, tables=known))
+    other = test_forward.build(Architecture.rnn, VALUES)
+    simple = NetworkPredictor(Architecture.rnn, Forward(other, VALUES, "xla"), WORDS, tables=TABLES)
+    last = LinearPredictor(WEIGHTS, WORDS, 0.9)
+    members = [(predictors[0], 0.5), (simple, 0.2), (last, 0.3)]
+    predictors += [EnsemblePredictor(members, WORDS, 0.4), last]
+    folders, trained = [], []
+    for place, predictor in enumerate(predictors):
+        folders.append(tmp_path / f"{place}-{predictor.name}" / "saved_model")
+        export.save(export.text_model(predictor), folders[-1])
+        trained.append(predictor.probabilities(texts))
+    thresholds = [each.threshold for each in predictors]
+    assert thresholds == [0.5] * 3 + [0.4, 0.9]
     assert export.verify(folders, texts, trained, thresholds) < 1e-5
     with pytest.raises(JobError, match=r"baseline/saved_model: the exported model does not label by its threshold of 0\.01"):
-        export.verify(folders, texts, trained, [0.5, 0.5, 0.5, 0.01])
+        export.verify(folders[-2:], texts, trained[-2:], [0.4, 0.01])
     # The last of them: the ones before do not hide it.
     with pytest.raises(JobError, match=r"baseline/saved_model: the exported model differs from the trained one by 0\.001"):
-        export.verify(folders, texts, [*trained[:-1], trained[-1] + np.float32(0.001)], thresholds)
+        export.verify(folders[-2:], texts, [trained[-2], trained[-1] + np.float32(0.001)], thresholds[-2:])
     (folders[-1] / "saved_model.pb").write_bytes(b"damaged")
     with pytest.raises(JobError, match="cannot be loaded in a fresh process") as caught:
-        export.verify(folders, texts, trained, thresholds)
+        export.verify(folders[-1:], texts, trained[-1:], thresholds[-1:])
     assert caught.value.exit_code == 1
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job.presets import PRESETS, Architecture, PresetName
+from job.presets import PRESETS, Architecture, Hyperparameters, PresetName
 from job.records.base import Kernel
 
 tf = pytest.importorskip("tensorflow")
@@ -13,7 +13,7 @@ tf = pytest.importorskip("tensorflow")
 from job.machine import device
 from job.network import probe
 from job.network.build import build as build_network
-from job.network.forward import Forward
+from job.network.forward import Forward, Inputs
 from job.network.kernel import FAST_ACTIVATIONS
 from job.training import loop, optimizer
 
@@ -30,20 +30,23 @@ DRAW = np.array([0, 8], np.int32)
 _ROUNDING = 1e-4
 
 
-def batch() -> tuple[Any, Any]:
+def batch(values: Hyperparameters) -> tuple[Inputs, Any]:
     """64 reviews of 1 to 400 tokens, the longest and the shortest among them, and their labels."""
     random = np.random.default_rng(0)
     lengths = [*random.integers(1, 400, 62), 1, 400]
     tokens = np.zeros((64, 400), np.int32)
     for row, length in zip(tokens, lengths, strict=True):
-        row[:length] = [1, *random.integers(4, 30_000, length - 1)]
-    return tokens, (np.arange(64) % 2).astype(np.float32)
+        row[:length] = [1, *random.integers(4, min(30_000, values.vocabulary_size), length - 1)]
+    numbers = random.normal(0, 1, (*tokens.shape, values.evidence)) * (tokens != 0)[:, :, None]
+    linear = random.normal(0, 2, 64).astype(np.float32)
+    read = Inputs(tf.constant(tokens), tf.constant(numbers, tf.float16), tf.constant(linear))
+    return read, (np.arange(64) % 2).astype(np.float32)
 
 
 def build(architecture: Architecture, preset: PresetName, place: str) -> Any:
     values = PRESETS[preset].networks[architecture]
     with tf.device(place):
-        return build_network(architecture, values, 0, np.arange(4 * 30_000, 4 * 30_000 + bool(values.bigrams) * 999))
+        return build_network(architecture, values, 0)
 
 
 @pytest.mark.parametrize(
@@ -59,18 +62,20 @@ def test_a_recurrence_and_its_gradients_are_the_cpu_s(architecture: Architecture
 @pytest.mark.parametrize("architecture", list(Architecture))
 def test_a_network_and_its_gradients_are_the_cpu_s(architecture: Architecture, preset: PresetName) -> None:
     values = PRESETS[preset].networks[architecture]
-    tokens, labels = batch()
-    tokens = np.minimum(tokens, values.vocabulary_size - 1)
+    given, labels = batch(values)
     results = []
     places: list[tuple[Kernel, str]] = [("cudnn", "/GPU:0"), ("xla", "/CPU:0")]
     for kernel, place in places:
         network = build(architecture, preset, place)
         with tf.device(place):
             with tf.GradientTape() as tape:
-                logits = Forward(network, values, kernel).logits(tf.constant(tokens), tf.constant(DRAW))
-                loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
+                logits = Forward(network, values, kernel).logits(given, tf.constant(DRAW))
+                losses = [tf.nn.sigmoid_cross_entropy_with_logits(labels, each) for each in logits]
+                loss = tf.reduce_mean(losses)
             gradients = tape.gradient(loss, network.trainable_variables)
-            results.append([logits.numpy(), *(tf.convert_to_tensor(each).numpy() for each in gradients)])
+            results.append(
+                [logits.whole.numpy(), logits.alone.numpy(), *(tf.convert_to_tensor(each).numpy() for each in gradients)]
+            )
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=_ROUNDING * np.abs(theirs).max())
 
@@ -83,7 +88,7 @@ def test_the_same_steps_leave_the_same_bits(architecture: Architecture) -> None:
         network = build(architecture, PresetName.standard, "/GPU:0")
         step = tf.function(loop.make_step(Forward(network, values, "cudnn"), optimizer.optimizer(values, 8)))
         for _ in range(3):
-            step(*batch(), DRAW)
+            step(*batch(values), DRAW)
         ends.append(network.get_weights())
     for one, other in zip(*ends, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -25,15 +25,16 @@ from job.machine import device
 device.prepare_tensorflow()
 import numpy as np, tensorflow as tf
 from job.network.build import build
-from job.network.forward import Forward
+from job.network.forward import Forward, Inputs
 from job.training import loop, optimizer
 from job import presets
 for architecture, values in presets.PRESETS[presets.PresetName.standard].networks.items():
     values = replace(values, vocabulary_size=1000, embedding_size=16)
-    network = build(architecture, values, 0, np.arange(10, dtype=np.int64))
+    network = build(architecture, values, 0)
     forward = Forward(network, values, "xla")
     step = tf.function(loop.make_step(forward, optimizer.optimizer(values, 8)))
-    batch = np.full((64, 200), 5, np.int32), np.ones(64, np.float32), np.array([0, 8], np.int32)
+    numbers, ones = np.ones((64, 200, values.evidence), np.float16), np.ones(64, np.float32)
+    batch = Inputs(tf.constant(np.full((64, 200), 5, np.int32)), tf.constant(numbers), tf.constant(ones)), ones, np.array([0, 8], np.int32)
     step(*batch)
     called = [each.get_attr("f").name for each in step.get_concrete_function(*batch).graph.get_operations() if "PartitionedCall" in each.type]
     print(len(called))

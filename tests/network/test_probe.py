@@ -48,14 +48,17 @@ def test_cudnn_gets_its_weights_as_documented_and_computes_what_our_loops_do(
 def test_a_network_on_cudnn_is_the_one_on_our_loops(architecture: Architecture, changes: dict[str, Any]) -> None:
     values = test_forward.tiny(architecture, **changes)
     network = test_forward.build(architecture, values)
+    given = test_forward.inputs(test_forward.batch(values))
     results = []
     kernels: list[Kernel] = ["xla", "cudnn"]
     for kernel in kernels:
         with tf.GradientTape() as tape:
-            logits = Forward(network, values, kernel).logits(tf.constant(test_forward.TOKENS), tf.constant(test_forward.DRAW))
-            loss = tf.reduce_sum(logits * [1.0, 2.0, 3.0])
+            logits = Forward(network, values, kernel).logits(given, tf.constant(test_forward.DRAW))
+            loss = tf.reduce_sum((logits.whole + 0.5 * logits.alone) * [1.0, 2.0, 3.0])
         gradients = tape.gradient(loss, network.trainable_variables)
-        results.append([logits.numpy(), *(tf.convert_to_tensor(each).numpy() for each in gradients)])
+        results.append(
+            [logits.whole.numpy(), logits.alone.numpy(), *(tf.convert_to_tensor(each).numpy() for each in gradients)]
+        )
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
 

@@ -65,7 +65,7 @@ EPOCH = Epoch(epoch=1, loss=0.1, accuracy=0.5, validation_loss=None, validation_
 def test_a_kept_result_comes_back_as_it_was(probabilities: Any, weights: Any, seed: int, tmp_path: Path) -> None:
     output = Output(tmp_path)
     history = [HistoryRow(seed=seed, epoch=EPOCH)]
-    output.save_result("rnn", TrialResult(record(seed), history, probabilities, weights))
+    output.save_result("rnn", TrialResult(record(seed), history, probabilities, weights, validation=probabilities[::2]))
     for path in tmp_path.glob(f"checkpoints/rnn-{seed}-*"):
         newest = max(tmp_path.glob(f"checkpoints/rnn-{seed}-*"), key=lambda each: each.stat().st_mtime_ns)
         if path != newest:
@@ -74,6 +74,7 @@ def test_a_kept_result_comes_back_as_it_was(probabilities: Any, weights: Any, se
     assert result is not None
     assert (result.record, result.history) == (record(seed), history)
     np.testing.assert_array_equal(result.probabilities, probabilities)
+    np.testing.assert_array_equal(result.validation, probabilities[::2])
     assert (result.weights is None) == (weights is None)
     for kept, weight in zip(result.weights or [], weights or [], strict=True):
         np.testing.assert_array_equal(kept, weight)
@@ -93,7 +94,16 @@ def test_a_damaged_result_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureF
 
 
 def test_discarding_a_run_keeps_what_is_not_the_run_s(tmp_path: Path) -> None:
-    for name in ("metrics.json", "run.json", "rnn/model.keras", "checkpoints/x", "mine.txt"):
+    for name in (
+        "metrics.json",
+        "run.json",
+        "rnn/model.keras",
+        "ensemble/model.safetensors",
+        "evidence.safetensors",
+        "validation_predictions.csv",
+        "checkpoints/x",
+        "mine.txt",
+    ):
         atomic.write(tmp_path / name, b"")
     Output(tmp_path).discard()
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

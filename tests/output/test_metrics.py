@@ -50,7 +50,7 @@ def verdict(network: Any, baseline: Any, with_majority: bool = True) -> str:
             answering(10, missed=90),
             answering(10),
             "The SimpleRNN answers negative to every test review. "
-            "The SimpleRNN (-90.00 points) did not beat the bag-of-bigrams baseline, which takes seconds.",
+            "The SimpleRNN (-90.00 points) did not beat the bag-of-n-grams baseline, which takes seconds.",
         ),
         (
             answering(3),
@@ -58,7 +58,7 @@ def verdict(network: Any, baseline: Any, with_majority: bool = True) -> str:
             "The SimpleRNN was not shown to be more accurate than always answering positive (+3.00 points on 0.9000). "
             "The baseline, too, answers positive to every test review: in accuracy there is nothing to beat.",
         ),
-        (answering(9), answering(2), "The SimpleRNN (+7.00 points) beats the bag-of-bigrams baseline."),
+        (answering(9), answering(2), "The SimpleRNN (+7.00 points) beats the bag-of-n-grams baseline."),
         (
             answering(10),
             answering(10),
@@ -74,5 +74,5 @@ def test_a_verdict_does_not_praise_what_learned_nothing_nor_blame_what_is_perfec
 
 def test_of_a_run_that_does_not_tell_the_majority_the_verdict_is_the_one_of_before() -> None:
     assert verdict(answering(0), answering(2), with_majority=False) == (
-        "The SimpleRNN (-2.00 points) did not beat the bag-of-bigrams baseline, which takes seconds."
+        "The SimpleRNN (-2.00 points) did not beat the bag-of-n-grams baseline, which takes seconds."
     )

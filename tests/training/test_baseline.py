@@ -7,7 +7,7 @@ from job.data.reviews import Reviews
 from job.network.predictor import LinearPredictor
 from job.output.results import LinearWeights
 from job.presets import ClassWeight
-from job.training import baseline
+from job.training import baseline, linear
 from tests.data.samples import tiny
 
 
@@ -57,6 +57,19 @@ def test_pairs_of_words_tell_what_words_do_not() -> None:
     assert record.test.accuracy == 1.0
 
 
+def test_triples_of_words_tell_what_pairs_do_not_and_the_scores_without_them_are_beside() -> None:
+    """Both classes hold the same pairs, as often."""
+    labels = [number % 2 for number in range(200)]
+    train, test = halves([[1, 4, 5, 6, 2, 7, 5, 8] if label else [1, 4, 5, 8, 2, 7, 5, 6] for label in labels], labels)
+    result = baseline.train(train, test, lambda _: None, decision=(test.take(slice(10)), 0.5))
+    assert result.record.test.accuracy == 1.0
+    assert result.record.bigrams is not None
+    assert result.record.bigrams.accuracy == 0.5
+    assert result.weights is not None
+    assert len(result.weights.trigrams) == len(result.weights.trigram_weights) == 4
+    np.testing.assert_array_equal(result.validation, result.probabilities[:10])
+
+
 def test_weighted_by_class_it_finds_the_rare_one() -> None:
     # One review in ten is negative; its word stands in twice as many positive ones.
     reviews = [[1, 4, 5]] * 70 + [[1, 4, 6]] * 30 + [[1, 4, 6], [1, 4, 5]]
@@ -70,7 +83,7 @@ def test_weighted_by_class_it_finds_the_rare_one() -> None:
 
 
 def test_of_more_reviews_a_part_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baseline, "_MOST", 30)
+    monkeypatch.setattr(linear, "_MOST", 30)
     labels = [number % 2 for number in range(200)]
     train, test = halves([[1, 4 + label, 6, 7] for label in labels], labels)
     record = baseline.train(train.take(slice(99)), test, lambda _: None).record

@@ -109,7 +109,7 @@ def test_both_networks_have_the_same_budget_and_nothing_gets_round_the_memory() 
     for architecture, values in plain.items():
         assert (values.epochs, values.batch_size) == (8, 64)
         for each in (values, *configuration.remedies[architecture].values()):
-            assert (each.pooling, each.bidirectional, each.bigrams) == ("last", False, 0)
+            assert (each.pooling, each.bidirectional, each.evidence) == ("last", False, 0)
             assert each.max_tokens >= 440
     assert list(configuration.remedies[Architecture.rnn]) == list(PRESETS[PresetName.dependency].remedies[Architecture.rnn])
 
@@ -137,6 +137,8 @@ def test_the_command_leaves_what_it_found(run: Path, command: Command) -> None:
             assert [each["back"] for each in point["gradient_norms"]] == [0, 1, 2, 5, 10][: len(point["gradient_norms"])]
             assert point["gradient_norms"][0]["share"] == 1
             assert len(point["gradient_norms"]) >= 4
+    assert "ensemble" not in metrics or metrics["ensemble"] is None
+    assert not [name for name in ("ensemble", "validation_predictions.csv", "evidence.safetensors") if (run / name).exists()]
     done = command("validate", run)
     assert done.returncode == 0, done.stderr
     history = [row for result in FinishedRun.read(run).trials.of(Architecture.rnn) for row in result.history]

@@ -1,7 +1,6 @@
 """Batches from the host, and reviews that the device holds: the same training, to the bit."""
 
 import json
-from collections import namedtuple
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,8 @@ from hypothesis import strategies as st
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
+from job.data import batches
+from job.data.batches import Batch
 from job.machine import device
 from job.network.forward import Forward
 from job.presets import Architecture
@@ -24,29 +25,40 @@ from tests.network import test_forward as test_models
 # As the job does, before the first operation.
 device.prepare_tensorflow()
 
-Batch = namedtuple("Batch", "tokens labels")
 REVIEWS = [[1, 4, 5], [1], [1, 6, 7, 8, 4], [1, 5], [1, 8]]
 LABELS = np.array([1, 0, 1, 0, 1], np.float32)
+# At each token, and of each review.
+NUMBERS = [np.random.default_rng(len(review)).normal(0, 1, (len(review), 6)).astype(np.float16) for review in REVIEWS]
+LINEAR = np.array([0.5, -1, 2, 0.25, -3], np.float32)
 
 
-def device_feed(orders: list[list[int]]) -> DeviceFeed:
+def device_feed(orders: list[list[int]], kinds: int = 6) -> DeviceFeed:
     return DeviceFeed(
         np.concatenate([np.array(review, np.int32) for review in REVIEWS]),
         np.array([len(review) for review in REVIEWS]),
         LABELS,
+        np.concatenate(NUMBERS)[:, :kinds],
+        LINEAR,
         lambda epoch: [np.array(each) for each in orders],
         len(orders),
     )
 
 
-def host_feed(orders: list[list[int]]) -> HostFeed:
-    batches = []
+def host_feed(orders: list[list[int]], kinds: int = 6) -> HostFeed:
+    made = []
     for each in orders:
-        tokens = np.zeros((len(each), max(len(REVIEWS[place]) for place in each)), np.int32)
-        for row, place in zip(tokens, each, strict=True):
-            row[: len(REVIEWS[place])] = REVIEWS[place]
-        batches.append(Batch(tokens, LABELS[each]))
-    return HostFeed(len(batches), lambda epoch, done: batches[done:])
+        tokens = batches.padded([np.array(REVIEWS[place], np.int32) for place in each])
+        numbers = batches.padded([NUMBERS[place][:, :kinds] for place in each])
+        made.append(Batch(tokens, LABELS[each], numbers, LINEAR[each]))
+    return HostFeed(len(made), lambda epoch, done: made[done:])
+
+
+def test_a_batch_has_its_reviews_tokens_numbers_and_logits_and_nothing_beside_padding() -> None:
+    given, labels = device_feed([[2, 0]], 3)._gather(tf.constant([2, 0], tf.int64))
+    assert given.tokens.numpy().tolist() == [[1, 6, 7, 8, 4], [1, 4, 5, 0, 0]]
+    np.testing.assert_array_equal(given.numbers[0], NUMBERS[2][:, :3])
+    np.testing.assert_array_equal(given.numbers[1], [*NUMBERS[0][:, :3], [0] * 3, [0] * 3])
+    assert (given.linear.numpy().tolist(), labels.numpy().tolist()) == ([2.0, 0.5], [1.0, 1.0])
 
 
 def test_a_call_holds_steps_of_one_size() -> None:
@@ -61,11 +73,13 @@ def test_a_call_holds_steps_of_one_size() -> None:
 @given(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=4), min_size=1, max_size=6))
 def test_the_device_gathers_the_batches_that_the_host_assembles(orders: list[list[int]]) -> None:
     def seen(feed: Any) -> list[tuple[float, float]]:
-        # A loss that tells every token, its place and its label.
-        def step(tokens: Any, labels: Any, draw: Any) -> tuple[Any, Any]:
-            weights = tf.cast(tf.range(1, tf.size(tokens) + 1), tf.float32)
-            told = tf.reduce_sum(weights * tf.cast(tf.reshape(tokens, [-1]), tf.float32))
-            return told, tf.reduce_sum(labels * tf.range(1.0, 1.0 + tf.cast(tf.size(labels), tf.float32)))
+        def told(array: Any) -> Any:
+            weights = tf.cast(tf.range(1, tf.size(array) + 1), tf.float32)
+            return tf.reduce_sum(weights * tf.cast(tf.reshape(array, [-1]), tf.float32))
+
+        # A loss that tells every token, its number, its place, and one that tells the labels and logits.
+        def step(inputs: Any, labels: Any, draw: Any) -> tuple[Any, Any]:
+            return told(inputs.tokens) + told(inputs.numbers), told(labels) + 10 * told(inputs.linear)
 
         run = feed.compile(step)
         found: list[tuple[float, float]] = []
@@ -82,7 +96,7 @@ def test_several_steps_in_a_call_end_with_the_weights_of_single_ones(architectur
     values = test_models.tiny(architecture, epochs=2, batch_size=2, max_tokens=5)
     orders = [[0, 1], [2, 3], [4, 0], [3]]
     ends = []
-    for feed in (host_feed(orders), device_feed(orders)):
+    for feed in (host_feed(orders, values.evidence), device_feed(orders, values.evidence)):
         network = test_models.build(architecture, values)
         made = training.Training(Forward(network, values, "xla"), optimizers.optimizer(values, 8), 3, feed, None)
         made.run(lambda position: None, lambda epoch: None)

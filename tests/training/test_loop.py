@@ -1,7 +1,6 @@
 """The step loop, on a network of one weight."""
 
 import json
-from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,15 @@ from tests.conftest import train_here
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
+from job.data.batches import Batch
 from job.machine import device
-from job.network.forward import Forward
+from job.network.forward import Forward, Inputs, Logits
 from job.training import loop as training
 from job.training.feed import HostFeed
 
 # As the job does, before the first operation.
 device.prepare_tensorflow()
 
-Batch = namedtuple("Batch", "tokens labels")
 VALUES = replace(PRESETS[PresetName.quickstart].networks[Architecture.rnn], epochs=4)
 
 
@@ -37,17 +36,20 @@ def make(
 ) -> tuple[training.Training, Any]:
     network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
     layer = network.layers[0]
-    batch = Batch(np.array([[1, 1], [1, 0]], np.int32), np.array([1.0, 0.0], np.float32))
+    tokens, labels = np.array([[1, 1], [1, 0]], np.int32), np.array([1.0, 0.0], np.float32)
+    batch = Batch(tokens, labels, np.zeros((2, 2, 0), np.float16), np.array([1.0, 3.0], np.float32))
     scores = iter(validation or [])
 
     class Line:
-        """A line through the number of tokens, for a network."""
+        """A line through the number of tokens, for a network; `path` times the linear model's logit is added."""
 
         def __init__(self) -> None:
             self.network, self.values = network, values
 
-        def logits(self, tokens: Any, draw: Any) -> Any:
-            return spoil(draw) + tf.cast(tf.reduce_sum(tokens, 1), tf.float32) * layer.kernel[0, 0] + layer.bias[0]
+        def logits(self, inputs: Inputs, draw: Any) -> Logits:
+            counts = tf.cast(tf.reduce_sum(inputs.tokens, 1), tf.float32)
+            alone = spoil(draw) + counts * layer.kernel[0, 0] + layer.bias[0]
+            return Logits(alone + values.linear_path * inputs.linear, alone)
 
     made = training.Training(
         Line(),
@@ -80,6 +82,29 @@ def test_a_step_is_gradient_descent_on_the_mean_cross_entropy() -> None:
     assert steps[0] == pytest.approx(np.log(2), abs=1e-6)
     assert trained.history[0].tokens_per_second * trained.history[0].seconds == pytest.approx(6)
     assert (trained.best_epoch, trained.diverged) == (1, None)
+
+
+@pytest.mark.parametrize("class_weights", [(1.0, 1.0), (2.5, 0.625)])
+def test_a_share_of_the_loss_is_of_the_network_s_own_logit(class_weights: tuple[float, float]) -> None:
+    values = replace(VALUES, epochs=1, linear_path=0.5, alone_share=0.25)
+    made, network = make(None, values=values, class_weights=class_weights)
+    losses: list[float] = []
+    made.run(lambda position: losses.append(position.loss_sum / 2 / position.step), lambda epoch: None)
+    kernel = bias = 0.0
+    negative, positive = class_weights
+    for number in range(2):
+        errors, total = [], 0.0
+        for x, y, linear, weight in ((2, 1, 1.0, positive), (1, 0, 3.0, negative)):
+            alone = x * kernel + bias
+            for logit, share in ((alone + 0.5 * linear, 0.75), (alone, 0.25)):
+                errors.append((weight * share * (1 / (1 + np.exp(-logit)) - y), x))
+                total += weight * share * float(np.logaddexp(0, -logit if y else logit)) / 2
+        if not number:
+            assert losses[0] == pytest.approx(total, abs=1e-6)
+        kernel -= 0.5 * sum(error * x for error, x in errors) / 2
+        bias -= 0.5 * sum(error for error, _ in errors) / 2
+    assert network.get_weights()[0][0, 0] == pytest.approx(kernel, abs=1e-6)
+    assert network.get_weights()[1][0] == pytest.approx(bias, abs=1e-6)
 
 
 def test_weighted_by_class_a_training_is_keras_fit_s_with_class_weight() -> None:
@@ -212,8 +237,9 @@ def test_a_diverged_seed_is_recorded_and_the_others_go_on(
 ) -> None:
     real = Forward.logits
 
-    def logits(self: Forward, tokens: Any, draw: Any = None) -> Any:
-        return real(self, tokens, draw) * (1.0 if draw is None else tf.where(draw[0] == 0, np.nan, 1.0))
+    def logits(self: Forward, inputs: Inputs, draw: Any = None) -> Logits:
+        factor = 1.0 if draw is None else tf.where(draw[0] == 0, np.nan, 1.0)
+        return Logits(*(each * factor for each in real(self, inputs, draw)))
 
     monkeypatch.setattr(Forward, "logits", logits)
 

@@ -1,10 +1,10 @@
-"""A finished run in its folder, and what is said where another one lies there."""
+"""What is said where another run lies in the output folder."""
 
 from pathlib import Path
 
 import pytest
 
-from job.output.finished import free_folder
+from job.output.existing import free_folder
 
 
 @pytest.mark.parametrize(
