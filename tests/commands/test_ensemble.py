@@ -26,7 +26,7 @@ from job.machine import device
 # As the job does, before the first operation.
 device.prepare_tensorflow()
 
-SMALL = {"epochs": 2, "units": 3, "embedding_size": 4, "batch_size": 32, "max_tokens": 12, "evidence_folds": 3, "learning_rate": 0.003}  # fmt: skip
+SMALL = {"epochs": 2, "units": 3, "embedding_size": 4, "batch_size": 32, "max_tokens": 12, "learning_rate": 0.003}  # fmt: skip
 SAME = ("predictions.csv", "validation_predictions.csv", "evidence.safetensors", "ensemble/model.safetensors", "baseline/model.safetensors")  # fmt: skip
 
 

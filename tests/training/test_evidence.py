@@ -3,6 +3,7 @@
 import logging
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,12 @@ from job.data.corpus import Corpus
 from job.data.evidence import Evidence, Tables
 from job.data.ngrams import Ngrams
 from job.data.reviews import Parts, Reviews
-from job.presets import PRESETS, Architecture, Hyperparameters, PresetName
+from job.presets import PRESETS, Architecture, ClassWeight, Hyperparameters, PresetName
 from job.training import evidence, linear
 from tests.data.samples import tiny
 
 FOLDS, TRAIN = 3, 60
-VALUES = replace(
-    PRESETS[PresetName.standard].networks[Architecture.rnn], evidence=6, evidence_folds=FOLDS, evidence_penalty=0.5
-)
+VALUES = replace(PRESETS[PresetName.standard].networks[Architecture.rnn], evidence=6)
 SIZE = 10
 
 
@@ -56,6 +55,13 @@ def assert_same(one: Evidence, other: Evidence) -> None:
         assert array.dtype == arrays(other)[name].dtype, name
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _few_folds() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evidence, "FOLDS", FOLDS)
+        yield
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     return evidence.load(train(corpus()), VALUES, tmp_path_factory.mktemp("cache"))
@@ -63,12 +69,12 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
 
 def fitted(reviews: Reviews, known: Ngrams) -> linear.LinearModel:
     present = ngrams.presence(reviews, known)
-    return linear.fit(present, reviews.labels, known, VALUES.evidence_penalty, VALUES.class_weight, 2)
+    return linear.fit(present, reviews.labels, known, linear.INVERSE_PENALTY, VALUES.class_weight, 2)
 
 
 def test_the_numbers_are_ratios_and_weights_of_the_fit_without_the_review_s_fold(found: Evidence) -> None:
     reviews = train(corpus())
-    mine, known, scales = evidence.folds(reviews, FOLDS), found.tables.ngrams, found.tables.scales
+    mine, known, scales = evidence.folds(reviews), found.tables.ngrams, found.tables.scales
     assert set(mine) == set(range(FOLDS))
     np.testing.assert_array_equal(known.trigrams, ngrams.frequent(reviews, 10**6, 10**6).trigrams)
     models = [fitted(reviews.take(np.flatnonzero(mine != fold)), known) for fold in range(FOLDS)]
@@ -88,7 +94,7 @@ def test_the_numbers_are_ratios_and_weights_of_the_fit_without_the_review_s_fold
 def test_a_fold_s_labels_tell_nothing_in_its_own_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The scales are of all training reviews; without them, what is left is equal to the bit.
     monkeypatch.setattr(evidence, "_scales", lambda *_: np.ones(6, np.float32))
-    mine = evidence.folds(train(corpus()), FOLDS)
+    mine = evidence.folds(train(corpus()))
     before = evidence.load(train(corpus()), VALUES, tmp_path)
     for fold in range(FOLDS):
         after = evidence.load(train(corpus(np.flatnonzero(mine == fold))), VALUES, tmp_path)
@@ -120,22 +126,26 @@ def test_where_no_n_gram_occurs_twice_the_scale_is_1_and_pairs_and_triples_say_n
     assert not np.asarray(sparse.numbers)[:, [1, 2, 4, 5]].any()
 
 
-def test_a_class_that_is_in_one_fold_alone_gets_numbers_that_say_nothing(tmp_path: Path) -> None:
+def test_a_class_that_is_in_one_fold_alone_gets_numbers_that_say_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "FOLDS", 16)
     hashes = np.array([0, 0, *range(1, 15)]).astype(np.uint64) << np.uint64(32)
     rare = replace(tiny([[1, 4, 5]] * 2 + [[1, 5, 6]] * 14, [1, 1] + [0] * 14), hashes=hashes)
-    made = evidence.load(Reviews(rare, np.arange(16), SIZE), replace(VALUES, evidence_folds=16), tmp_path)
+    made = evidence.load(Reviews(rare, np.arange(16), SIZE), VALUES, tmp_path)
     assert not made.of(0, 6).any()
     assert made.logits[:2].tolist() == [0, 0]
     assert made.of(2, 6).any()
     assert made.logits[2] < 0
 
 
-def test_whole_groups_and_all_copies_are_in_one_fold() -> None:
+def test_whole_groups_and_all_copies_are_in_one_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "FOLDS", 4)
     made = replace(tiny([[1, 4]] * 8), hashes=np.array([1, 2, 1, 3, 4, 2, 1, 5], np.uint64) << np.uint64(32))
     reviews = Reviews(made, np.array([0, 1, 2, 3, 5, 6, 7]), SIZE)
-    assert evidence.folds(reviews, 4).tolist() == [1, 2, 1, 3, 2, 1, 1]
+    assert evidence.folds(reviews).tolist() == [1, 2, 1, 3, 2, 1, 1]
     grouped = replace(made, groups=np.array([7, 7, 7, 7, 0, 8, 8, 8], np.uint64) << np.uint64(32))
-    assert evidence.folds(replace(reviews, corpus=grouped), 4).tolist() == [3, 3, 3, 3, 0, 0, 0]
+    assert evidence.folds(replace(reviews, corpus=grouped)).tolist() == [3, 3, 3, 3, 0, 0, 0]
 
 
 def test_a_review_of_which_the_end_is_read_has_no_n_grams_from_before_it(tmp_path: Path) -> None:
@@ -163,8 +173,7 @@ def test_a_second_call_reads_what_the_first_one_made(tmp_path: Path, monkeypatch
         (train(corpus([3])), VALUES),
         (train(corpus(), 9), VALUES),
         (train(corpus()).take(slice(50)), VALUES),
-        (train(corpus()), replace(VALUES, evidence_folds=4)),
-        (train(corpus()), replace(VALUES, evidence_penalty=0.6)),
+        (train(corpus()), replace(VALUES, class_weight=ClassWeight.balanced)),
     ]
     for reviews, values in other:
         with pytest.raises(AssertionError, match="made anew"):
