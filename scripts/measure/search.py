@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--data", help="a table with a column that names the groups")
     parser.add_argument("--unlabelled", help="as in train")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "sentiment-job")
-    parser.add_argument("--folds", type=int, nargs="+", default=[0], help=f"0 to {_FOLDS - 1} (default: 0)")
+    parser.add_argument("--folds", default="0", help=f"which to hold out, of 0 to {_FOLDS - 1}: 0,1,2 (default: 0)")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--record", type=Path, default=Path("search.jsonl"))
     parser.add_argument("--show", action="store_true")
@@ -61,7 +61,7 @@ def main() -> None:
     for variant in arguments.variants:
         settings = parse(variant)
         values = replace(PRESETS[PresetName.standard].networks[arguments.architecture], **settings)
-        for fold in arguments.folds:
+        for fold in map(int, arguments.folds.split(",")):
             held_out = hold_out(corpus, fold)
             for seed in range(arguments.seeds):
                 line = {"architecture": arguments.architecture, "settings": settings, "fold": fold, "seed": seed}
