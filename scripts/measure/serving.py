@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from job.presets import ModelName
+
 ROOT = Path(__file__).parents[2]
 _BATCH = 64
 
@@ -28,9 +30,11 @@ def main() -> None:
     arguments = parser.parse_args()
     texts = arguments.texts.read_text("utf-8").rstrip("\n").split("\n")
     found: dict[str, Any] = {"texts": len(texts), "words_a_text": sum(len(text.split()) for text in texts) / len(texts)}
-    for name in ("rnn", "lstm"):
+    for name in ModelName:
         if (arguments.run / name / "saved_model").is_dir():
-            found[name] = saved_model(arguments.run / name / "saved_model", texts) | predict(arguments.run, name, texts)
+            size = sum(file.stat().st_size for file in (arguments.run / name / "saved_model").rglob("*") if file.is_file())
+            asked = saved_model(arguments.run / name / "saved_model", texts) | predict(arguments.run, name, texts)
+            found[name] = {"saved_model_mb": size / 1e6} | asked
     print(json.dumps(found, indent=2))
 
 
