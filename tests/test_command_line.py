@@ -64,7 +64,7 @@ def test_a_shell_completes_commands_and_options(command: Command) -> None:
 
     assert complete("t") == ["train"]
     assert complete("train --learn") == ["--learning-rate"]
-    assert complete("train --preset s") == ["seed", "standard"]
+    assert complete("train --preset s") == ["seed", "standard", "semi"]
 
 
 # With it, the shell is named and not looked for.

@@ -132,14 +132,15 @@ def test_runs_are_compared_where_their_test_reviews_are_the_same(
 def test_thresholds_are_a_table_of_test_scores_in_which_the_run_s_own_is_marked(finished: Path) -> None:
     text = (finished / "report.html").read_text()
     metrics = json.loads((finished / "metrics.json").read_text())
-    tables = text[text.index('id="thresholds"') :].split("</table>")[:3]
-    for table, entry in zip(tables, [*metrics["architectures"].values(), metrics["baseline"]], strict=True):
+    tables = text[text.index('id="thresholds"') :].split("</table>")[:4]
+    entries = [*metrics["architectures"].values(), metrics["baseline"], metrics["ensemble"]]
+    for table, entry in zip(tables, entries, strict=True):
         (row,) = re.findall(r'<tr class="chosen"><th scope="row">0\.5, this run’s</th>(.*?)</tr>', table)
         test = entry["threshold"]["test"]
         shown = [test[key] for key in ("precision", "recall", "f1", "accuracy", "balanced_accuracy")]
         assert re.findall(r"<td>(.*?)</td>", row) == [f"{value:.4f}" for value in shown]
         assert re.findall(r'<th scope="row">(0\.\d)', table) == [f"0.{tenth}" for tenth in range(1, 10)]
-    assert text.count("0.5 was given.") == 3
+    assert text.count("0.5 was given.") == 4
     assert 'id="figure-precision-recall"' in text
 
 
