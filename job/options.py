@@ -34,7 +34,7 @@ _TEXTS: dict[str, tuple[str, str | None]] = {
     "output": ("Folder for the results.", None),
     "cache": ("Folder for downloads and encoded data.", "the user's cache folder"),
     "preset": (
-        "Recipe: quickstart (embedded data, half a minute), seed (the tutorial's, to the letter), standard, semi (standard, and texts without labels), or dependency (how far back each network remembers).",
+        "Recipe: quickstart (embedded data, a minute), seed (the tutorial's, to the letter), standard, semi (standard, and texts without labels), or dependency (how far back each network remembers).",
         None,
     ),
     "data": ("embedded, imdb, or the path of labelled texts: a table or a folder.", "by preset"),
