@@ -25,12 +25,12 @@ def votes(probabilities: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def bounded(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """The votes of logits, of the same shape: as of their probabilities, without these's rounding near 1."""
+    """The votes of logits, of the same shape: as of their probabilities, without their rounding near 1."""
     return np.clip(np.asarray(logits, np.float64), -SUREST, SUREST)
 
 
 def choose(labels: NDArray[Any], members: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
-    """The members' weights, which sum to 1, with the least cross-entropy; who would have next to none is left out.
+    """The members' weights, which sum to 1 up to their rounding, with the least cross-entropy; who would have next to none is left out.
 
     Args:
         labels: Of validation reviews, <int8>[reviews].

@@ -1,5 +1,6 @@
 """Makes the numbers of job/data/evidence.py: out of fold for the training reviews, from a fit on all of them for the others."""
 
+import functools
 import hashlib
 import json
 import logging
@@ -24,7 +25,7 @@ from job.data.ngrams import Ngrams
 from job.data.reviews import Parts, Reviews
 from job.errors import InputOutputError, OutputError
 from job.files import atomic
-from job.presets import Hyperparameters
+from job.presets import ClassWeight, Hyperparameters
 from job.training import linear
 from job.training.linear import LinearModel
 
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 _VERSION = 1
 # The training reviews are cut into so many parts, each of which gets its numbers from a fit on the others.
 FOLDS = 8
-# A feature that is in less reviews counts for nothing: it could only be learned by heart.
+# A feature that is in fewer reviews counts for nothing: it could only be learned by heart.
 _LEAST = 2
 _BLOCK = 10_000
 # Reviews that the scale of the numbers is taken from.
@@ -49,13 +50,19 @@ def load(train: Reviews, values: Hyperparameters, cache: Path) -> Evidence:
     Raises:
         InputOutputError: Neither the cache nor a temporary folder can be written.
     """
+    return _load(train, values.class_weight, cache)
+
+
+# Every training of a run asks for them; without a cache that can be written, each would make them anew.
+@functools.lru_cache(maxsize=2)
+def _load(train: Reviews, class_weight: ClassWeight, cache: Path) -> Evidence:
     try:
-        return Evidence.read(_fill(train, values, cache))
+        return Evidence.read(_fill(train, class_weight, cache))
     except OutputError as error:
         log.warning(f"{error}; what the n-grams say is found out for this run only")
     with _explained(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="sentiment-job-") as temporary:
         made = Path(temporary, "evidence")
-        _make(train, values, made)
+        _make(train, class_weight, made)
         # What is mapped stays there for this process, though the files go.
         return Evidence.read(made)
 
@@ -68,10 +75,10 @@ def attached(parts: Parts, values: Hyperparameters, cache: Path) -> Parts:
     return Parts(*(replace(part, evidence=found, kinds=values.evidence) for part in parts))
 
 
-def _fill(train: Reviews, values: Hyperparameters, cache: Path) -> Path:
+def _fill(train: Reviews, class_weight: ClassWeight, cache: Path) -> Path:
     corpus = train.corpus
     chosen = hashlib.sha256(train.indices.tobytes()).hexdigest()
-    settings = [values.class_weight, train.vocabulary_size, train.max_tokens]
+    settings = [class_weight, train.vocabulary_size, train.max_tokens]
     key = hashlib.sha256(json.dumps([_VERSION, corpus.sha256, chosen, *settings]).encode()).hexdigest()[:32]
     folder = cache / "evidence" / key
     if _is_whole(folder):
@@ -82,7 +89,7 @@ def _fill(train: Reviews, values: Hyperparameters, cache: Path) -> Path:
         made = staging / "evidence"
         with _explained(folder.parent):
             shutil.rmtree(folder, ignore_errors=True)
-            _make(train, values, made)
+            _make(train, class_weight, made)
             folder.parent.mkdir(exist_ok=True)
             os.replace(made, folder)
     return folder
@@ -106,13 +113,13 @@ def _is_whole(folder: Path) -> bool:
     return True
 
 
-def _make(train: Reviews, values: Hyperparameters, folder: Path) -> None:
+def _make(train: Reviews, class_weight: ClassWeight, folder: Path) -> None:
     """Writes all arrays into a new folder."""
     started = time.perf_counter()
     folder.mkdir()
     sample = linear.sample(train)
     known = ngrams.frequent(sample, linear.BIGRAMS, linear.TRIGRAMS)
-    whole, models = _fit(sample, known, values)
+    whole, models = _fit(sample, known, class_weight)
     scales = _scales(sample, known, models)
     every, tables = _table(whole, scales), [_table(model, scales) for model in models]
     kept = Tables(known, every, scales, whole.bias)
@@ -161,13 +168,13 @@ def folds(reviews: Reviews) -> NDArray[np.int64]:
     return (keys[reviews.indices] >> np.uint64(32)).astype(np.int64) % FOLDS
 
 
-def _fit(sample: Reviews, known: Ngrams, values: Hyperparameters) -> tuple[LinearModel, list[LinearModel]]:
+def _fit(sample: Reviews, known: Ngrams, class_weight: ClassWeight) -> tuple[LinearModel, list[LinearModel]]:
     """The fit on all, and those without each fold."""
     present, labels, mine = ngrams.presence(sample, known), sample.labels, folds(sample)
 
     def fit(fold: int) -> LinearModel:
         rest = mine != fold
-        return linear.fit(present[rest], labels[rest], known, linear.INVERSE_PENALTY, values.class_weight, _LEAST)
+        return linear.fit(present[rest], labels[rest], known, linear.INVERSE_PENALTY, class_weight, _LEAST)
 
     # One after the other: Liblinear draws from one generator for the whole process, so threads would spoil each other's draws.
     return fit(-1), [fit(fold) for fold in range(FOLDS)]

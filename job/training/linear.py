@@ -66,7 +66,7 @@ def fit(
     Args:
         present: Which features are in each review, as `ngrams.presence` returns it.
         labels: <int8>[reviews], 0 or 1.
-        least: A feature that is in less reviews counts for nothing.
+        least: A feature that is in fewer reviews counts for nothing.
     """
     from sklearn.linear_model import LogisticRegression
 

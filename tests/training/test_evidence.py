@@ -247,3 +247,20 @@ def test_the_parts_of_a_network_have_the_numbers_that_it_reads(tmp_path: Path, k
         assert batch.numbers.shape == (2, lengths.max(), kinds)
         assert batch.linear.tolist() == found.logits[[first + 3, first]].tolist()
         assert part.flat_numbers().tolist() == [row for place in range(len(part)) for row in part.numbers(place).tolist()]
+
+
+def test_without_a_cache_they_are_made_once_for_all_trainings_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+    make = evidence._make
+
+    def counted(train: Reviews, class_weight: ClassWeight, folder: Path) -> None:
+        made.append(folder)
+        make(train, class_weight, folder)
+
+    monkeypatch.setattr(evidence, "_make", counted)
+    (tmp_path / "file").touch()
+    reviews = train(corpus())
+    first = evidence.load(reviews, VALUES, tmp_path / "file" / "cache")
+    # Another network reads fewer of the same numbers.
+    assert evidence.load(reviews, replace(VALUES, evidence=3), tmp_path / "file" / "cache") is first
+    assert len(made) == 1
