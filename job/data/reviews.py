@@ -138,7 +138,10 @@ def split(corpus: Corpus, values: Hyperparameters) -> Parts:
     """
     # The tutorial's network takes every review at one fixed length.
     length = None if values.embedding_size else values.max_tokens
-    return _split(corpus, values.first_reviews, values.validation_share, values.vocabulary_size, values.max_tokens, length)
+    share = values.validation_share
+    if values.most_validation:
+        share = min(share, values.most_validation / max(1, len(corpus.part("train"))))
+    return _split(corpus, values.first_reviews, share, values.vocabulary_size, values.max_tokens, length)
 
 
 @functools.lru_cache(maxsize=4)

@@ -77,6 +77,17 @@ def test_seeds_share_the_parts_and_so_do_networks_that_read_the_same(tmp_path: P
     assert split(ours, replace(rnn, max_tokens=3)).train.lengths.max() == 3
 
 
+def test_no_more_reviews_are_held_out_than_there_is_a_use_for(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(table(rows(2_000)))
+    ours = load(DataSource(name=str(tmp_path / "a.csv"), cache=tmp_path))
+    values = replace(PRESETS[PresetName.standard].networks[Architecture.rnn], validation_share=0.2)
+    unbounded, bounded = (split(ours, replace(values, most_validation=most)) for most in (0, 100))
+    assert 250 < len(unbounded.validation) < 400
+    assert 60 < len(bounded.validation) < 140
+    assert set(bounded.validation.indices.tolist()) < set(unbounded.validation.indices.tolist())
+    assert len(split(ours, replace(values, most_validation=10_000)).validation) == len(unbounded.validation)
+
+
 def test_a_part_that_is_learned_from_must_hold_both_classes(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(table(rows(40)))
     ours = load(DataSource(name=str(tmp_path / "a.csv"), cache=tmp_path))
