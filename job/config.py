@@ -45,6 +45,8 @@ class Request(DataRequest):
     architecture: list[Architecture] | None = None
     seeds: int | None = None
     shard: str | None = None
+    workers: str = "auto"
+    """A number, or `auto`."""
     device: DeviceChoice = DeviceChoice.auto
     require_fast_kernel: bool = False
     threshold: str = "0.5"
@@ -73,6 +75,8 @@ class Configuration:
     """Above which probability a text is labelled positive, or what chooses that."""
     shard: tuple[int, int] | None = None
     """Which part of the grid this run trains, and of how many."""
+    workers: int | None = None
+    """How many trainings are done side by side; None for as many as there is room for."""
 
     def trials(self) -> list[tuple[Architecture, int]]:
         """The grid of architecture and seed, or this shard's part of it, in the order of training.
@@ -177,6 +181,7 @@ def resolve(request: Request) -> Configuration:
             if architecture in chosen
         },
         shard=part,
+        workers=_workers(request.workers),
     )
 
 
@@ -233,6 +238,14 @@ def _threshold(text: str, preset: PresetName, chosen: Mapping[Architecture, Hype
             f"--threshold {text}: is chosen on validation reviews, of which --preset {preset} has none; give a number from 0 to 1"
         )
     return rule
+
+
+def _workers(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigurationError(f"--workers {text}: expected auto, or how many trainings to do at a time, from 1")
+    return int(text)
 
 
 def _shard(text: str, trials: int) -> tuple[int, int]:

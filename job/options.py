@@ -57,6 +57,10 @@ _TEXTS: dict[str, tuple[str, str | None]] = {
     "architecture": ("Network to train; may be repeated.", "both"),
     "seeds": ("Train with the seeds 0 to N-1.", "1, with the preset dependency 3"),
     "shard": ("I/N: only the I-th of N parts of the trainings, from 0; writes to OUTPUT/shards/I-of-N.", None),
+    "workers": (
+        "Trainings done side by side, each in a process of its own: a number, or auto for as many as cores and memory allow.",
+        None,
+    ),
     "device": ("Where to compute; auto takes a GPU where one is present.", None),
     "require_fast_kernel": ("End with 69 where a network would run on a slow kernel.", None),
     "epochs": ("Passes over the training texts at most.", "by preset"),

@@ -14,6 +14,7 @@ from job.machine import signals, terminal
 
 if TYPE_CHECKING:
     from job.records.history import Epoch
+    from job.training.desk import Label
     from job.training.loop import Position
 
 
@@ -34,16 +35,25 @@ class Display:
         """The error that the job ends with."""
         self.show(f"error: {text}")
 
-    def start(self, name: str, seed: int, epochs: int) -> None:
-        """The training of one network begins."""
-        self._name, self._epochs = f"{name} seed {seed}", epochs
+    def __init__(self) -> None:
+        self._epochs: dict[Label, int] = {}
 
-    def step(self, position: "Position", steps: int) -> None:
+    def plan(self, costs: "dict[Label, float]") -> None:
+        """What is to be trained, and what share of the whole each will take."""
+
+    def start(self, label: "Label", epochs: int) -> None:
+        """The training of one network begins, or goes on."""
+        self._epochs[label] = epochs
+
+    def step(self, label: "Label", position: "Position", steps: int) -> None:
         """After every training step, of which an epoch has `steps`."""
 
-    def epoch(self, epoch: "Epoch") -> None:
+    def epoch(self, label: "Label", epoch: "Epoch") -> None:
         """After every epoch."""
-        self.show(f"{self._name}: {describe(epoch, self._epochs)}")
+        self.show(f"{label}: {describe(epoch, self._epochs[label])}")
+
+    def end(self, label: "Label") -> None:
+        """A training is over."""
 
 
 def _text(record: logging.LogRecord) -> str:
@@ -70,12 +80,11 @@ class JsonDisplay(Display):
     def fail(self, text: str, exit_code: int) -> None:
         self._write("error", exit_code=exit_code, message=f"error: {text}")
 
-    def start(self, name: str, seed: int, epochs: int) -> None:
-        self._trial = {"architecture": name, "seed": seed}
-        self._write("start", **self._trial, epochs=epochs)
+    def start(self, label: "Label", epochs: int) -> None:
+        self._write("start", architecture=label.name, seed=label.seed, epochs=epochs)
 
-    def epoch(self, epoch: "Epoch") -> None:
-        self._write("epoch", **self._trial, **asdict(epoch))
+    def epoch(self, label: "Label", epoch: "Epoch") -> None:
+        self._write("epoch", architecture=label.name, seed=label.seed, **asdict(epoch))
 
     def _write(self, event: str, **values: Any) -> None:
         print(_json_line(event, **values), file=sys.stderr, flush=True)
@@ -90,12 +99,13 @@ def _json_line(event: str, **values: Any) -> str:
 
 
 class LiveDisplay(Display):
-    """A progress bar that is redrawn, above it a line an epoch."""
+    """Bars that are redrawn: one for each training in work, below them one for all; above them a line an epoch."""
 
     def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+        super().__init__()
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -103,26 +113,61 @@ class LiveDisplay(Display):
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
+            # Of a run of minutes or hours, trainings of several kinds included.
+            speed_estimate_period=300,
         )
-        self._task: Any = None
+        self._tasks: dict[Label, Any] = {}
+        self._costs: dict[Label, float] = {}
+        self._shares: dict[Label, float] = {}
+        self._whole: Any = None
 
     def show(self, text: str) -> None:
         self.bar.console.print(terminal.visible(text), highlight=False, markup=False)
 
-    def start(self, name: str, seed: int, epochs: int) -> None:
-        super().start(name, seed, epochs)
-        if self._task is not None:
-            self.bar.remove_task(self._task)
-        self._task = self.bar.add_task(self._name, total=None, figures="compiling")
+    def plan(self, costs: "dict[Label, float]") -> None:
+        if self._whole is not None:
+            self.bar.remove_task(self._whole)
+        self._costs, self._shares, self._whole = costs, {}, None
+        if len(costs) > 1:
+            self._whole = self.bar.add_task("all trainings", total=sum(costs.values()), figures=f"0 of {len(costs)} done")
 
-    def step(self, position: "Position", steps: int) -> None:
+    def start(self, label: "Label", epochs: int) -> None:
+        super().start(label, epochs)
+        self._remove(label)
+        self._tasks[label] = self.bar.add_task(str(label), total=None, figures="compiling")
+        self._put_whole_last()
+
+    def step(self, label: "Label", position: "Position", steps: int) -> None:
+        total, completed = self._epochs[label] * steps, (position.epoch - 1) * steps + position.step
         self.bar.update(
-            self._task,
-            total=self._epochs * steps,
-            completed=(position.epoch - 1) * steps + position.step,
-            description=f"{self._name}, epoch {position.epoch}/{self._epochs}",
+            self._tasks[label],
+            total=total,
+            completed=completed,
+            description=f"{label}, epoch {position.epoch}/{self._epochs[label]}",
             figures=f"loss {position.loss:.4f}  accuracy {position.accuracy:.4f}  {position.tokens_per_second:,.0f} tokens/s",
         )
+        self._advance(label, completed / total)
+
+    def end(self, label: "Label") -> None:
+        self._remove(label)
+        self._advance(label, 1.0)
+
+    def _remove(self, label: "Label") -> None:
+        if label in self._tasks:
+            self.bar.remove_task(self._tasks.pop(label))
+
+    def _put_whole_last(self) -> None:
+        """Rich draws bars in the order of their making."""
+        if self._whole is not None:
+            with self.bar._lock:
+                self.bar._tasks[self._whole] = self.bar._tasks.pop(self._whole)
+
+    def _advance(self, label: "Label", share: float) -> None:
+        self._shares[label] = share
+        if self._whole is not None and label in self._costs:
+            done = sum(self._costs[each] * part for each, part in self._shares.items() if each in self._costs)
+            ended = sum(part == 1.0 and each not in self._tasks for each, part in self._shares.items())
+            self.bar.update(self._whole, completed=done, figures=f"{ended} of {len(self._costs)} done")
 
 
 class _Handler(logging.Handler):

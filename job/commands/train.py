@@ -31,10 +31,12 @@ from job.records.base import to_json
 from job.records.metrics import DataRecord, DeviceRecord, Metrics
 from job.records.run import Look, RunRecord
 from job.report import examples, page
+from job.training import staffing
+from job.training.desk import Display
 from job.training.distances import NetworksOverDistances
 from job.training.selftraining import Teacher
+from job.training.team import Alone, SideBySide, Team
 from job.training.trainer import Recipe, SingleNetworks, Trainer
-from job.training.trial import Display
 
 log = logging.getLogger(__name__)
 # Reviews that the exported models are asked.
@@ -52,16 +54,17 @@ def train(configuration: Configuration, display: Display, fresh: bool) -> Metric
         log.warning(
             f'{configuration.output} is inside the container and is lost with it; mount a folder there (docker: -v "$PWD/output:{configuration.output}")'
         )
-    with environment.prepared(configuration.output, configuration.source.cache):
-        return _Job(configuration, output, display, fresh).run()
+    with environment.prepared(configuration.output, configuration.source.cache) as spare:
+        return _Job(configuration, output, display, fresh, spare).run()
 
 
 class _Job:
     """One call of `train`, step by step."""
 
-    def __init__(self, configuration: Configuration, output: Output, display: Display, fresh: bool) -> None:
+    def __init__(self, configuration: Configuration, output: Output, display: Display, fresh: bool, spare: Path | None) -> None:
         self._configuration, self._output, self._display, self._fresh = configuration, output, display, fresh
-        self._corpus = corpora.load(configuration.source)
+        self._spare = spare
+        self._corpus = corpora.load(configuration.source, spare=spare)
         self._identity = configuration.identity(self._corpus.sha256)
         self._trials = Trials()
         self._teacher: Teacher | None = None
@@ -99,22 +102,39 @@ class _Job:
             self._output.discard()
         device = self._select_device()
         self._begin(device)
-        trainer = Trainer(self._output, self._configuration.source.cache, device, self._display, self._look)
-        recipe: Recipe
-        if self._configuration.compares_distances:
-            recipe = NetworksOverDistances(self._configuration, self._corpus, trainer)
-        else:
-            self._teacher = Teacher(self._configuration, self._corpus, trainer) if self._configuration.teachers else None
-            recipe = SingleNetworks(self._configuration, self._corpus, trainer, self._teacher)
         baseline = self._take_over(before)
-        for architecture, seed in self._configuration.trials():
-            if not self._trials.holds(architecture, seed):
-                recipe.train(architecture, seed, partial(self._trials.add, architecture))
-        log.info(f"peak memory {provenance.peak_memory_bytes() / 2**20:,.0f} MiB; {trainer.describe_checkpoints()}")
+        left = [trial for trial in self._configuration.trials() if not self._trials.holds(*trial)]
+        team = self._gather(device, len(left))
+        with team:
+            cache = self._configuration.source.cache
+            trainer = Trainer(self._output, cache, team, self._display, self._look, self._spare)
+            recipe = self._recipe(trainer)
+            recipe.train(left, self._trials.add)
+        workers = f", at most {team.peak_memory_bytes / 2**20:,.0f} MiB in a worker" if team.peak_memory_bytes else ""
+        here = f"{provenance.peak_memory_bytes() / 2**20:,.0f} MiB"
+        log.info(f"peak memory {here}{workers}; {trainer.describe_checkpoints()}")
         if self._configuration.shard is None:
             # A shard may hold nothing but diverged trials; whether an architecture is lost, `merge` finds out.
             self._trials.require_finished()
         return self._publish(baseline or self._train_baseline(recipe), before)
+
+    def _gather(self, device: DeviceRecord, trials: int) -> Team:
+        """Who does the trainings that are left."""
+        configuration = self._configuration
+        cells = max(1, sum(1 + len(each) for each in configuration.remedies.values()) // max(1, len(configuration.remedies)))
+        of_each = cells * len(configuration.source.distances) if configuration.compares_distances else 1
+        staff = staffing.choose(configuration, device, trials * of_each + len(configuration.teachers))
+        if staff.workers == 1:
+            return Alone(device)
+        log.info(staff.why)
+        return SideBySide(device, staff.workers, staff.cores, staff.share)
+
+    def _recipe(self, trainer: Trainer) -> Recipe:
+        configuration, corpus = self._configuration, self._corpus
+        if configuration.compares_distances:
+            return NetworksOverDistances(configuration, corpus, trainer)
+        self._teacher = Teacher(configuration, corpus, trainer) if configuration.teachers else None
+        return SingleNetworks(configuration, corpus, trainer, self._teacher)
 
     def _say_what_was_read(self) -> None:
         """What `data inspect` tells, before hours are spent on data that nobody meant so."""
@@ -135,7 +155,7 @@ class _Job:
 
     def _select_device(self) -> DeviceRecord:
         configuration = self._configuration
-        device = devices.select(configuration.device, configuration.require_fast_kernel)
+        device = devices.select(configuration.device, configuration.require_fast_kernel, starts=False)
         slow = kernel.slow_networks(device, configuration.hyperparameters)
         names, why = " and ".join(slow), "; ".join(f"{name}: {reason}" for name, reason in slow.items())
         if configuration.require_fast_kernel and slow:
@@ -230,6 +250,7 @@ class _Job:
 
     def _models(self, run: FinishedRun, before: VerifiedRun | None) -> tuple[list[Predictor], dict[str, Content]]:
         """The models that the finished run before has not left as they are, and their files."""
+        devices.start_tensorflow()
         tables = self._tables()
         values = self._configuration.hyperparameters
         models = Models(values, self._corpus.words, tables, self._record.device)
@@ -262,7 +283,7 @@ class _Job:
 
         for values in self._configuration.hyperparameters.values():
             if values.evidence:
-                return evidence.load(self._parts.train, values, self._configuration.source.cache).tables
+                return evidence.load(self._parts.train, values, self._configuration.source.cache, self._spare).tables
         return None
 
     def _files(self, run: FinishedRun) -> dict[str, Content]:

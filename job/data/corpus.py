@@ -1,5 +1,6 @@
 """Encoded reviews: flat arrays of token ids and offsets, made once, kept in the cache and mapped, not loaded."""
 
+import functools
 import hashlib
 import json
 import logging
@@ -7,7 +8,7 @@ import mmap
 import os
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,14 @@ class Corpus:
     """What became of every row of the source."""
     ids: list[str | None] | None = None
     """What the user knows each test review by, in their order; None where there is nothing."""
+    origin: tuple[Path, int, int] | None = None
+    """The folder that is mapped, and the first review and the one after the last; None where it is in memory alone."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process maps the same files."""
+        if self.origin is not None:
+            return mapped, self.origin
+        return Corpus, tuple(getattr(self, each.name) for each in fields(self))
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
@@ -106,8 +115,10 @@ class Corpus:
         """The reviews from `first` to before `last` alone, with the same vocabulary."""
         inside = slice(first, last)
         offsets = self.offsets[first : last + 1]
+        origin = self.origin
         return replace(
             self,
+            origin=(origin[0], origin[1] + first, origin[1] + last) if origin else None,
             tokens=self.tokens[offsets[0] : offsets[-1]],
             offsets=offsets - offsets[0],
             labels=self.labels[inside],
@@ -136,11 +147,20 @@ def release(array: NDArray[Any]) -> None:
         array.base.madvise(mmap.MADV_DONTNEED)
 
 
-def load(source: DataSource, for_scoring: bool = False) -> Corpus:
+@functools.lru_cache(maxsize=16)
+def mapped(folder: Path, first: int, last: int) -> Corpus:
+    """The reviews from `first` to before `last` of what `load` encoded in a folder; the same object each time."""
+    whole = _map(folder)
+    return whole if (first, last) == (0, len(whole.labels)) else whole.section(first, last)
+
+
+def load(source: DataSource, for_scoring: bool = False, spare: Path | None = None) -> Corpus:
     """Encodes a source, or maps what an earlier run encoded.
 
     Args:
         for_scoring: As in `encode`.
+        spare: The folder that takes encoded data where the cache cannot be written, for as long as they are used; by
+            default they are in no folder, and no other process can map them.
 
     Raises:
         DataError, MissingInputError, TemporaryError: As in `open_source` and `encode`.
@@ -151,11 +171,14 @@ def load(source: DataSource, for_scoring: bool = False) -> Corpus:
         # A cache that cannot be written is no reason not to train: it only saves time.
         log.warning(f"{error}; the data are encoded for this run only")
     try:
+        if spare is not None:
+            encode(open_source(source), spare / "corpus", for_scoring)
+            return _map(spare / "corpus")
         with tempfile.TemporaryDirectory(prefix="sentiment-job-") as temporary:
             made = Path(temporary, "corpus")
             encode(open_source(source), made, for_scoring)
             # What is mapped stays there for this process, though the files go.
-            return _map(made)
+            return replace(_map(made), origin=None)
     except OSError as error:
         raise InputOutputError(
             f"writing encoded data among the temporary files failed ({error.strerror or error}); name a writable folder with --cache"
@@ -241,7 +264,8 @@ def _map(folder: Path) -> Corpus:
         groups = np.load(folder / "groups.npy", allow_pickle=False) if (folder / "groups.npy").exists() else None
         ids = json.loads((folder / "ids.json").read_text("utf-8")) if (folder / "ids.json").exists() else None
         words = json.loads((folder / "vocabulary.json").read_text("utf-8"))
-        corpus = Corpus(words=words, groups=groups, ids=ids, **arrays, **record)
+        origin = (folder, 0, len(arrays["labels"]))
+        corpus = Corpus(words=words, groups=groups, ids=ids, origin=origin, **arrays, **record)
         lengths = {len(arrays[name]) for name in ("labels", "parts", "hashes", "rows")}
         if corpus.offsets[-1] != len(corpus.tokens) or {len(corpus.offsets) - 1} != lengths:
             raise ValueError("its arrays do not belong together")

@@ -5,6 +5,7 @@ linear model's weight. A training review's come from a fit without it (job/train
 tell it no more of its label than they tell of a new review's.
 """
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -79,6 +80,14 @@ class Evidence:
     """<int64>[reviews + 1]: review `i` has `numbers[offsets[i]:offsets[i + 1]]`."""
     logits: NDArray[np.float32]
     """<float32>[reviews], the linear model's, in the same way from a fit without the review."""
+    folder: Path | None = None
+    """What is mapped; None where no other process can map it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process maps the same files."""
+        if self.folder is not None:
+            return mapped, (self.folder,)
+        return Evidence, (self.tables, self.numbers, self.offsets, self.logits)
 
     def of(self, index: int, kinds: int) -> NDArray[np.float16]:
         """The first so many numbers of each token of a review, <float16>[tokens, kinds]."""
@@ -94,10 +103,16 @@ class Evidence:
         names = ("offsets", "logits", "bigrams", "trigrams", "vocabulary_size", "values", "scales", "bias")
         arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in names}
         numbers = np.load(folder / "numbers.npy", mmap_mode="r", allow_pickle=False)
-        found = cls(Tables.of_arrays(arrays), numbers, arrays["offsets"], arrays["logits"])
+        found = cls(Tables.of_arrays(arrays), numbers, arrays["offsets"], arrays["logits"], folder)
         if found.offsets[-1] != len(numbers) or len(found.logits) + 1 != len(found.offsets):
             raise ValueError("its arrays do not belong together")
         return found
+
+
+@functools.lru_cache(maxsize=2)
+def mapped(folder: Path) -> Evidence:
+    """What `Evidence.read` reads; the same object each time."""
+    return Evidence.read(folder)
 
 
 def looked_up(values: NDArray[np.float16], features: NDArray[np.int32]) -> NDArray[np.float16]:

@@ -33,6 +33,8 @@ LIBRARIES = (
 )
 _OLDEST_DRIVER = 525
 _PROBE_SECONDS = 300
+THREADS = 1
+"""That compute one kernel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,9 @@ class Probe(Record):
     """Between its results and the CPU's."""
     slow_kernels: dict[str, str] = Field(default_factory=dict)
     """By architecture, why its fast kernel cannot be used."""
+    cuda: str | None = None
+    """What TensorFlow was built for, as is the next."""
+    cudnn: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +99,8 @@ class Check:
 
     def to_values(self) -> dict[str, Any]:
         """As JSON values."""
-        tried = self.probe.to_values() if self.probe else {}
+        told_twice = {"cuda", "cudnn"}
+        tried = {name: value for name, value in self.probe.to_values().items() if name not in told_twice} if self.probe else {}
         told = {"works": self.works} | asdict(self.facts) | {"problem": self.problem} | tried
         return told | {"tensorflow": self.tensorflow, "built_for": asdict(self.built_for)}
 
@@ -199,32 +205,46 @@ def probe() -> Probe:
         return Probe(works=False, error=f"the process that tried it ended with {done.returncode}: {last}")
 
 
-def _import_tensorflow() -> None:
+def import_tensorflow() -> None:
+    """Imports TensorFlow without its noise, and without using it: a process that has done no more can still be forked."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Keras imports these where they are, a second at every start, for what this job does not use.
     hidden = [name for name in ("matplotlib", "sklearn") if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] # None marks a module as absent
     with without_noise():
         try:
-            import tensorflow as tf
+            import tensorflow  # noqa: F401 (for who comes after)
         finally:
             for name in hidden:
                 del sys.modules[name]
+
+
+def start_tensorflow(share: int | None = None) -> None:
+    """Imports TensorFlow and sets it up; `share` as in `prepare_tensorflow`."""
+    import_tensorflow()
+    import tensorflow as tf
+
+    with without_noise():
         # The first transposed mask makes oneDNN complain, once a process: here, and not amid the progress.
-        prepare_tensorflow()
+        prepare_tensorflow(share)
         with tf.device("/CPU:0"):
             tf.function(lambda mask: tf.transpose(mask))(tf.zeros([2, 3], tf.bool))
 
 
-def prepare_tensorflow() -> None:
-    """Settings that must stand before the first kernel: memory on demand, float32 that is float32, repeatable results."""
+def prepare_tensorflow(share: int | None = None) -> None:
+    """Settings that must stand before the first kernel: memory on demand, float32 that is float32, repeatable results.
+
+    Args:
+        share: The cores that this process is to use; by default those that it may use.
+    """
     import tensorflow as tf
 
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
-    # By itself TensorFlow starts a thread for each of the machine's cores, however few of them a container may use.
-    tf.config.threading.set_intra_op_parallelism_threads(cores())
-    tf.config.threading.set_inter_op_parallelism_threads(cores())
+    # How many threads share a kernel's sum may decide its last bits: one does, whatever the machine. Kernels that do not wait
+    # for each other, as those of the two directions, run beside each other on as many cores as there are for this process.
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(share or cores())
     tf.config.experimental.enable_tensor_float_32_execution(False)
     tf.config.experimental.enable_op_determinism()
     # Every network has functions of its own, which TensorFlow takes for one that is traced too often.
@@ -238,20 +258,22 @@ def cores() -> int:
     return int(joblib.cpu_count())
 
 
-def select(choice: DeviceChoice, require_fast_kernel: bool) -> DeviceRecord:
-    """Decides where to compute, and sets TensorFlow up for it.
+def select(choice: DeviceChoice, require_fast_kernel: bool, starts: bool = True) -> DeviceRecord:
+    """Decides where to compute.
+
+    Args:
+        starts: Whether to set TensorFlow up for it, in this process.
 
     Raises:
         DeviceError: A GPU was required, or is present, and does not work.
     """
-    facts, slow = Facts(present=False), {}
+    facts, tried = Facts(present=False), Probe(works=False)
     if choice is not DeviceChoice.cpu:
         facts = collect()
         problem = diagnose(facts)
         if facts.present and problem is None:
             tried = probe()
             problem = None if tried.works else f"the GPU does not work: {tried.error}"
-            slow = tried.slow_kernels
         if problem and (facts.present or choice is DeviceChoice.gpu):
             raise DeviceError(f"{problem}; --device cpu would train on the CPU")
         if problem and require_fast_kernel:
@@ -263,8 +285,8 @@ def select(choice: DeviceChoice, require_fast_kernel: bool) -> DeviceRecord:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     else:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    _import_tensorflow()
-    build = _build()
+    if starts:
+        start_tensorflow()
     return DeviceRecord(
         type="gpu" if on_gpu else "cpu",
         name=facts.names[0] if on_gpu else _processor(),
@@ -272,10 +294,10 @@ def select(choice: DeviceChoice, require_fast_kernel: bool) -> DeviceRecord:
         compute_capability=facts.compute_capabilities[0] if on_gpu else None,
         memory_bytes=facts.memory_bytes[0] if on_gpu else None,
         driver=facts.driver if on_gpu else None,
-        cuda=build.cuda if on_gpu else None,
-        cudnn=build.cudnn if on_gpu else None,
+        cuda=tried.cuda,
+        cudnn=tried.cudnn,
         tf32=False,
-        slow_kernels=slow,
+        slow_kernels=tried.slow_kernels,
     )
 
 
@@ -284,7 +306,7 @@ def check() -> Check:
     facts = collect()
     problem = diagnose(facts)
     tried = probe() if facts.present and problem is None else None
-    _import_tensorflow()
+    start_tensorflow()
     import tensorflow as tf
 
     return Check(
@@ -292,18 +314,19 @@ def check() -> Check:
         problem=problem or (tried.error if tried else None),
         probe=tried,
         tensorflow=tf.__version__,
-        built_for=_build(),
+        built_for=build(),
     )
 
 
-def _build() -> Build:
+def build() -> Build:
+    """What this TensorFlow was built for."""
     import tensorflow as tf
 
-    build = tf.sysconfig.get_build_info()
+    told = tf.sysconfig.get_build_info()
     return Build(
-        cuda=build.get("cuda_version"),
-        cudnn=build.get("cudnn_version"),
-        compute_capabilities=build.get("cuda_compute_capabilities", []),
+        cuda=told.get("cuda_version"),
+        cudnn=told.get("cudnn_version"),
+        compute_capabilities=told.get("cuda_compute_capabilities", []),
     )
 
 

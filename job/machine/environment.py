@@ -19,8 +19,8 @@ _SHARED_MEMORY = Path("/dev/shm")
 
 
 @contextmanager
-def prepared(output: Path | None, cache: Path | None) -> Iterator[None]:
-    """Sets the surroundings up, and cleans up what libraries left there.
+def prepared(output: Path | None, cache: Path | None) -> Iterator[Path | None]:
+    """Sets the surroundings up, and cleans up what libraries left there. Gives a folder for what is needed until then, if there is one.
 
     Args:
         output: Where temporary files go if the system has no place for them.
@@ -34,16 +34,18 @@ def prepared(output: Path | None, cache: Path | None) -> Iterator[None]:
         except FileNotFoundError:
             temporary = stack.enter_context(_folder_of_ours([output, _SHARED_MEMORY] if output else [_SHARED_MEMORY]))
             os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
+        ours: Path | None = None
         with contextlib.suppress(OSError):
             # Keras reads keras.json there, in which a user may have chosen another precision.
             os.environ["KERAS_HOME"] = stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-"))
             # And Matplotlib there matplotlibrc and a cache of fonts.
             os.environ["MPLCONFIGDIR"] = os.environ["KERAS_HOME"]
+            ours = Path(os.environ["KERAS_HOME"])
         if not os.access(os.path.expanduser("~"), os.W_OK):
             os.environ["HOME"] = str(temporary)
             kept = cache if cache and os.access(cache, os.W_OK) else temporary
             os.environ.setdefault("CUDA_CACHE_PATH", str(kept / "cuda"))
-        yield
+        yield ours
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def versions() -> dict[str, str]:
 def place(device: DeviceRecord, kernel: Kernel) -> str:
     """Names the device and the software: what two trainings must share to end with the same bits."""
     software = f"TensorFlow {versions()['tensorflow']}, sentiment-job {job.__version__}"
-    return f"{device.type} ({device.name}, {device.cores} cores, {software}) by {kernel}"
+    return f"{device.type} ({device.name}, {software}) by {kernel}"
 
 
 def _tensorflow() -> str:

@@ -19,6 +19,8 @@ from types import FrameType
 EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 # Less than the 10 s that are promised, and than the 10 s after which `docker stop` kills.
 GRACE_SECONDS = 8.0
+STOP = signal.SIGUSR1
+"""What a worker's own thread sends to its main one, when the parent says that it should stop."""
 
 format_line: Callable[[str], str] = str
 """How `say` writes a line: as it is, unless the log is to be JSON."""
@@ -40,6 +42,10 @@ def _handle(number: int, frame: FrameType | None) -> None:
     _received = signal.Signals(number)
     if not _deferring:
         raise Interrupted(_received)
+
+
+def _handle_stop(number: int, frame: FrameType | None) -> None:
+    _handle(signal.SIGTERM, frame)
 
 
 def raise_pending() -> None:
@@ -89,3 +95,11 @@ def install() -> None:
     threading.Thread(target=_watch, args=(reader,), name="signals", daemon=True).start()
     for number in EXIT_CODES:
         signal.signal(number, _handle)
+
+
+def install_in_worker() -> None:
+    """In a process that works for another one: that one hears the signals, and says when to stop."""
+    for number in EXIT_CODES:
+        # Of a terminal they come to all its processes.
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(STOP, _handle_stop)

@@ -37,7 +37,8 @@ def _result() -> Probe:
         )
     problems = {str(architecture): _problem(architecture) for architecture in Architecture}
     slow = {name: problem for name, problem in problems.items() if problem is not None}
-    return Probe(works=True, largest_difference=difference, slow_kernels=slow)
+    built = device.build()
+    return Probe(works=True, largest_difference=difference, slow_kernels=slow, cuda=built.cuda, cudnn=built.cudnn)
 
 
 def _difference(ours: list[Any], theirs: list[Any]) -> float:

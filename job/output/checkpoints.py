@@ -6,7 +6,6 @@ A file holds arrays and JSON in the safetensors format, and its name ends with t
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,6 @@ from job.files import atomic, checksum
 log = logging.getLogger(__name__)
 Arrays = dict[str, NDArray[Any]]
 _DIGITS = 16
-# Of the first snapshot: of a usual disk, hashing and flushing included.
-_GUESSED_SECONDS, _GUESSED_SPEED = 0.005, 150e6
 _KEPT = 2
 
 
@@ -42,14 +39,6 @@ class Checkpoints:
 
     def __init__(self, folder: Path, name: str, guard: Callable[[], None]) -> None:
         self._folder, self._name, self._guard = folder, name, guard
-        self.count = 0
-        """Snapshots saved."""
-        self.seconds = 0.0
-        """Spent in saving."""
-        self.last_seconds: float | None = None
-        """Spent in saving the last one."""
-        self.saved_at = time.monotonic()
-        """When the last one was saved, by `time.monotonic`."""
 
     def save(self, step: int, snapshot: Snapshot) -> None:
         """Saves a snapshot after `step` steps in all, and removes all but the last two.
@@ -57,21 +46,9 @@ class Checkpoints:
         Raises:
             OutputError, InputOutputError: It could not be written; the ones before are intact.
         """
-        started = time.monotonic()
         save(self._folder, f"{self._name}-step{step:010}", snapshot, self._guard)
         for path in self._paths()[_KEPT:]:
             atomic.remove(path)
-        self.saved_at = time.monotonic()
-        self.last_seconds = self.saved_at - started
-        self.count, self.seconds = self.count + 1, self.seconds + self.last_seconds
-
-    def cost_with_next(self, size: int) -> float:
-        """Seconds that all snapshots of this process will have taken after the next one; the first one's are guessed.
-
-        Args:
-            size: Bytes of the next one.
-        """
-        return self.seconds + (_GUESSED_SECONDS + size / _GUESSED_SPEED if self.last_seconds is None else self.last_seconds)
 
     def load(self) -> Snapshot | None:
         """The last whole snapshot; None where there is none. Warns of damaged ones."""

@@ -5,6 +5,7 @@ Its record is that of any trial, its scores means over distances; under `trainin
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from job.data.corpus import Corpus
 from job.data.reviews import split
 from job.output.results import BaselineResult, TrialResult
 from job.presets import Architecture, Hyperparameters
-from job.records.history import HistoryRow
 from job.records.trials import (
     BaselineDistance,
     BaselineRecord,
@@ -28,6 +28,16 @@ from job.training.trainer import Keep, Trainer
 from job.training.trial import Task
 
 
+class _Cell(NamedTuple):
+    """One network."""
+
+    architecture: Architecture
+    seed: int
+    remedy: str | None
+    place: int
+    """Of its distance."""
+
+
 class NetworksOverDistances:
     """The recipe; see `Recipe`."""
 
@@ -36,35 +46,59 @@ class NetworksOverDistances:
         distances = configuration.source.distances
         self._parts = list(zip(distances, sections(corpus, len(distances)), strict=True))
 
-    def train(self, architecture: Architecture, seed: int, keep: Keep) -> TrialResult:
-        """Trains the plain network at every distance, then those with a remedy."""
-        kept = self._trainer.output.load_result(architecture, seed)
-        if kept is not None:
-            return keep(kept)
-        result = keep(self._train(architecture, seed))
-        self._trainer.output.save_result(architecture, result)
-        return result
+    def train(self, trials: Sequence[tuple[Architecture, int]], keep: Keep) -> None:
+        """Trains the plain network at every distance, and those with a remedy, of all trials at once."""
+        output, tasks = self._trainer.output, [_Cell(*trial, *rest) for trial in trials for rest in self._cells(trial[0])]
+        for architecture, seed in trials:
+            if (kept := output.load_result(architecture, seed)) is not None:
+                keep(architecture, kept)
+                tasks = [cell for cell in tasks if cell[:2] != (architecture, seed)]
+        found: dict[tuple[Architecture, int], dict[_Cell, TrialResult]] = {}
 
-    def _train(self, architecture: Architecture, seed: int) -> TrialResult:
-        plain = self._configuration.hyperparameters[architecture]
-        networks: dict[str | None, Hyperparameters] = {None: plain} | self._configuration.remedies[architecture]
-        results: list[TrialResult] = []
-        trainings: list[DistanceRecord] = []
-        history: list[HistoryRow] = []
-        for remedy, values in networks.items():
-            for distance, corpus in self._parts:
-                task = Task(
-                    architecture=architecture,
-                    seed=seed,
-                    # Buffers as long as these reviews need, not as the longest distance's.
-                    values=replace(values, max_tokens=min(values.max_tokens, distance + CLUES)),
-                    name=f"{architecture}{f' ({remedy})' if remedy else ''}, distance {distance}",
-                    traces_gradients=True,
-                )
-                result = self._trainer.train(task, corpus)
-                results.append(result)
-                trainings.append(_distance_record(result, distance, remedy, values))
-                history += [replace(row, distance=distance, remedy=remedy) for row in result.history]
+        def take(place: int, result: TrialResult) -> TrialResult:
+            cell = tasks[place]
+            mine = found.setdefault(cell[:2], {})
+            mine[cell] = result
+            wanted = [each for each in tasks if each[:2] == cell[:2]]
+            if len(mine) == len(wanted):
+                joined = keep(cell.architecture, self._join([mine[each] for each in wanted], wanted))
+                output.save_result(cell.architecture, joined)
+            return result
+
+        self._trainer.train([self._training(cell) for cell in tasks], take)
+
+    def _cells(self, architecture: Architecture) -> list[tuple[str | None, int]]:
+        remedies = (None, *self._configuration.remedies[architecture])
+        return [(remedy, place) for remedy in remedies for place in range(len(self._parts))]
+
+    def _values(self, cell: "_Cell") -> Hyperparameters:
+        if cell.remedy is None:
+            return self._configuration.hyperparameters[cell.architecture]
+        return self._configuration.remedies[cell.architecture][cell.remedy]
+
+    def _training(self, cell: "_Cell") -> tuple[Task, Corpus]:
+        values, (distance, corpus) = self._values(cell), self._parts[cell.place]
+        task = Task(
+            architecture=cell.architecture,
+            seed=cell.seed,
+            # Buffers as long as these reviews need, not as the longest distance's.
+            values=replace(values, max_tokens=min(values.max_tokens, distance + CLUES)),
+            name=f"{cell.architecture}{f' ({cell.remedy})' if cell.remedy else ''}, distance {distance}",
+            traces_gradients=True,
+        )
+        return task, corpus
+
+    def _join(self, results: list[TrialResult], cells: list["_Cell"]) -> TrialResult:
+        """The result of a trial from those of its networks."""
+        trainings = [
+            _distance_record(result, self._parts[cell.place][0], cell.remedy, self._values(cell))
+            for result, cell in zip(results, cells, strict=True)
+        ]
+        history = [
+            replace(row, distance=self._parts[cell.place][0], remedy=cell.remedy)
+            for result, cell in zip(results, cells, strict=True)
+            for row in result.history
+        ]
         of_plain, records = results[: len(self._parts)], trainings[: len(self._parts)]
         learned = [place for place, record in enumerate(records) if record.steps_until_learned is not None]
         longest = learned[-1] if learned else 0

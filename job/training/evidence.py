@@ -41,37 +41,47 @@ _BLOCK = 10_000
 _SCALED = 5_000
 
 
-def load(train: Reviews, values: Hyperparameters, cache: Path) -> Evidence:
+def load(train: Reviews, values: Hyperparameters, cache: Path, spare: Path | None = None) -> Evidence:
     """The numbers for all reviews of a corpus, from the cache, or made now and kept there.
 
     Args:
         train: The training reviews, in folds of which the linear models are fitted.
+        spare: As in job/data/corpus.py.
 
     Raises:
         InputOutputError: Neither the cache nor a temporary folder can be written.
     """
-    return _load(train, values.class_weight, cache)
+    return _load(train, values.class_weight, cache, spare)
 
 
 # Every training of a run asks for them; without a cache that can be written, each would make them anew.
 @functools.lru_cache(maxsize=2)
-def _load(train: Reviews, class_weight: ClassWeight, cache: Path) -> Evidence:
+def _load(train: Reviews, class_weight: ClassWeight, cache: Path, spare: Path | None) -> Evidence:
     try:
         return Evidence.read(_fill(train, class_weight, cache))
     except OutputError as error:
         log.warning(f"{error}; what the n-grams say is found out for this run only")
+    if spare is not None:
+        with _explained(spare):
+            _make(train, class_weight, spare / "evidence")
+            return Evidence.read(spare / "evidence")
     with _explained(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="sentiment-job-") as temporary:
         made = Path(temporary, "evidence")
         _make(train, class_weight, made)
         # What is mapped stays there for this process, though the files go.
-        return Evidence.read(made)
+        return replace(Evidence.read(made), folder=None)
 
 
-def attached(parts: Parts, values: Hyperparameters, cache: Path) -> Parts:
-    """The same parts with the numbers that a network reads; raises what `load` does."""
+def attached(parts: Parts, values: Hyperparameters, source: Path | Evidence | None) -> Parts:
+    """The same parts with the numbers that a network reads; raises what `load` does.
+
+    Args:
+        source: The numbers, or the cache that keeps them; None for a network that reads none.
+    """
     if not values.evidence:
         return parts
-    found = load(parts.train, values, cache)
+    assert source is not None
+    found = load(parts.train, values, source) if isinstance(source, Path) else source
     return Parts(*(replace(part, evidence=found, kinds=values.evidence) for part in parts))
 
 

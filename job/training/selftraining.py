@@ -20,7 +20,6 @@ from job.output.results import Teaching, TrialResult
 from job.presets import Architecture, ModelName
 from job.records.ensemble import EnsembleMember
 from job.records.selftraining import LabelsAlone
-from job.training import evidence
 from job.training.trainer import Trainer
 from job.training.trial import Task
 
@@ -40,7 +39,6 @@ class Teacher:
 
     def __init__(self, configuration: Configuration, corpus: Corpus, trainer: Trainer) -> None:
         self._values, self._corpus, self._trainer = configuration.teachers, corpus, trainer
-        self._cache = configuration.source.cache
 
     @cached_property
     def guesses(self) -> NDArray[np.float32]:
@@ -70,7 +68,8 @@ class Teacher:
 
     @cached_property
     def _members(self) -> _Members:
-        networks = {name: self._trainer.train(self._task(name), self._corpus) for name in self._values}
+        results = self._trainer.train([(self._task(name), self._corpus) for name in self._values])
+        networks = {name: results[place] for place, name in enumerate(self._values)}
         parts = self._parts
         votes = {str(name): ensemble.votes(result.validation) for name, result in networks.items() if len(result.validation)}
         linear = ensemble.votes(scores.probabilities(self._linear[parts.validation.indices]))
@@ -89,8 +88,7 @@ class Teacher:
     @cached_property
     def _linear(self) -> NDArray[np.float32]:
         """Its logits, <float32>[reviews of the corpus]."""
-        values = next(iter(self._values.values()))
-        return evidence.load(self._parts.train, values, self._cache).logits
+        return self._trainer.linear_logits(self._corpus, next(iter(self._values.values())))
 
     def _guess(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
         networks, weights = self._members
@@ -107,18 +105,21 @@ class Teacher:
     def _judge(self, name: Architecture, result: TrialResult, places: NDArray[np.int64]) -> NDArray[np.float32]:
         """A network's probabilities, <float32>[places], some at a time, each kept as soon as it is known."""
         assert result.weights is not None
-        output, task, pieces = self._trainer.output, self._task(name), []
-        judge = None
-        for first in range(0, len(places), _BLOCK):
-            key = f"{_NAME}-{name}-{first}"
-            piece = output.load_array(key)
-            if piece is None:
-                judge = judge or self._trainer.judge(task, self._corpus, result.weights)
-                piece = judge(places[first : first + _BLOCK])
-                output.save_array(key, piece)
-                log.info(f"the teacher ({name}) has judged {min(first + _BLOCK, len(places)):,} of {len(places):,} texts")
-            pieces.append(piece)
-        return np.concatenate(pieces)
+        output, keys = self._trainer.output, [f"{_NAME}-{name}-{first}" for first in range(0, len(places), _BLOCK)]
+        blocks = np.split(places, range(_BLOCK, len(places), _BLOCK))
+        pieces = {number: piece for number, key in enumerate(keys) if (piece := output.load_array(key)) is not None}
+        missing = [number for number in range(len(keys)) if number not in pieces]
+
+        def take(place: int, piece: NDArray[np.float32]) -> None:
+            number = missing[place]
+            pieces[number] = piece
+            output.save_array(keys[number], piece)
+            done = sum(map(len, pieces.values()))
+            log.info(f"the teacher ({name}) has judged {done:,} of {len(places):,} texts")
+
+        if missing:
+            self._trainer.judge(self._task(name), self._corpus, result.weights, [blocks[each] for each in missing], take)
+        return np.concatenate([pieces[number] for number in range(len(keys))])
 
 
 _NAME = "guesses"

@@ -1,7 +1,7 @@
 """Trains what a run consists of: a network for each architecture and seed, or, over distances, several."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -9,86 +9,135 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from job.analysis import scores
 from job.config import Configuration
 from job.data import reviews
 from job.data.corpus import Corpus
+from job.data.evidence import Evidence
+from job.output.checkpoints import Checkpoints
 from job.output.folder import Output
 from job.output.results import BaselineResult, TrialResult
-from job.presets import Architecture
-from job.records.metrics import DeviceRecord
-from job.training import baseline
-from job.training.trial import Display, Runner, Task, Trial
+from job.presets import Architecture, Hyperparameters
+from job.training import baseline, evidence
+from job.training.desk import Display, OwnDesk
+from job.training.team import Team
+from job.training.trial import Outcome, Task
+from job.training.work import Judge, Train, Work
 
 if TYPE_CHECKING:
     from job.training.selftraining import Teacher
 
 Look = Callable[[str], None]
 """Is told what for, before the test reviews are used."""
-Keep = Callable[[TrialResult], TrialResult]
+Keep = Callable[[Architecture, TrialResult], TrialResult]
 """From a result to what of it is kept."""
 
 
 class Recipe(Protocol):
     """How a run's results come about."""
 
-    def train(self, architecture: Architecture, seed: int, keep: Keep) -> TrialResult:
-        """The result of one network and seed: loaded, or made now, and kept until the run is finished."""
+    def train(self, trials: Sequence[tuple[Architecture, int]], keep: Keep) -> None:
+        """Makes the result of each architecture and seed: loaded, or made now, and kept until the run is finished."""
 
     def train_baseline(self) -> BaselineResult:
         """The result of the linear model beside the networks."""
 
 
 class Trainer:
-    """Does single trainings: each is taken up where it was left, and its result is kept when it is finished."""
+    """Does single trainings: each is taken up where it was left, and its result is kept when it is finished.
 
-    def __init__(self, output: Output, cache: Path, device: DeviceRecord, display: Display, look: Look) -> None:
+    Args:
+        spare: As in job/data/corpus.py.
+    """
+
+    def __init__(
+        self, output: Output, cache: Path, team: Team, display: Display, look: Look, spare: Path | None = None
+    ) -> None:
         self.output, self.look = output, look
-        self._cache, self._device, self._display = cache, device, display
+        self._cache, self._spare, self._team, self._display = cache, spare, team, display
         self._saved, self._spent, self._trained = 0, 0.0, 0.0
 
     def train(
         self,
-        task: Task,
-        corpus: Corpus,
-        keep: Keep = lambda result: result,
+        tasks: Sequence[tuple[Task, Corpus]],
+        keep: Callable[[int, TrialResult], TrialResult] = lambda place, result: result,
         guesses: Callable[[], NDArray[np.float32]] | None = None,
-    ) -> TrialResult:
-        """A training's result: loaded, or made now.
+    ) -> dict[int, TrialResult]:
+        """Each training's result by its place: loaded, or made now.
 
         Args:
-            guesses: Makes what `Trial` takes; where a result is loaded, it is not asked.
+            keep: From a place and a result to what of it is kept.
+            guesses: Makes what `Trial` takes; where all results are loaded, it is not asked.
         """
-        key = re.sub("[^a-z0-9]+", "-", task.name.lower())
-        kept = self.output.load_result(key, task.seed)
-        if kept is not None:
-            return keep(kept)
+        keys = [_key(task) for task, _ in tasks]
+        loaded = {
+            place: self.output.load_result(key, task.seed)
+            for place, (key, (task, _)) in enumerate(zip(keys, tasks, strict=True))
+        }
+        found = {place: keep(place, result) for place, result in loaded.items() if result is not None}
+        missing = [place for place, result in loaded.items() if result is None]
+        if not missing:
+            return found
         told = guesses() if guesses else None
-        trial = Trial(task, reviews.split(corpus, task.values), self._device, self._cache, told)
-        checkpoints = self.output.checkpoints(key, task.seed)
-        result = keep(Runner(trial, checkpoints, self._display, self.look).run())
-        self.output.save_result(key, result)
-        checkpoints.clear()
-        self._saved, self._spent = self._saved + checkpoints.count, self._spent + checkpoints.seconds
-        self._trained += result.record.seconds
-        return result
+        works = [
+            Train(task=task, corpus=corpus, evidence=self.evidence(task, corpus), guesses=told)
+            for task, corpus in (tasks[place] for place in missing)
+        ]
+        stores = [self.output.checkpoints(keys[place], tasks[place][0].seed) for place in missing]
+
+        def take(number: int, outcome: Outcome) -> None:
+            place = missing[number]
+            found[place] = keep(place, outcome.result)
+            self.output.save_result(keys[place], found[place])
+            stores[number].clear()
+            self._display.end(works[number].label)
+            self._saved, self._spent = self._saved + outcome.snapshots, self._spent + outcome.saving
+            self._trained += outcome.result.record.seconds
+
+        self._display.plan({work.label: work.cost for work in works})
+        self._team.do(works, [self._desk(store) for store in stores], take)
+        return found
 
     def judge(
-        self, task: Task, corpus: Corpus, weights: list[NDArray[np.float32]]
-    ) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
-        """A trained network's judgement: from indices of the corpus <int64>[reviews] to probabilities <float32>[reviews]."""
-        trial = Trial(task, reviews.split(corpus, task.values), self._device, self._cache)
-        trial.network.set_weights(weights)
+        self,
+        task: Task,
+        corpus: Corpus,
+        weights: list[NDArray[np.float32]],
+        places: Sequence[NDArray[np.int64]],
+        take: Callable[[int, NDArray[np.float32]], None],
+    ) -> None:
+        """A trained network's judgement of reviews, in pieces.
 
-        def of(indices: NDArray[np.int64]) -> NDArray[np.float32]:
-            return scores.probabilities(trial.predict(replace(trial.parts.train, indices=indices)))
+        Args:
+            places: Of each piece, indices of the corpus <int64>[reviews].
+            take: Is given a piece's number and its probabilities, <float32>[reviews].
+        """
+        told = self.evidence(task, corpus)
+        works: list[Work] = [Judge(task=task, corpus=corpus, evidence=told, weights=weights, places=each) for each in places]
+        self._team.do(works, [self._desk(None)] * len(works), take)
 
-        return of
+    def evidence(self, task: Task, corpus: Corpus) -> Evidence | None:
+        """What the n-grams say, where the task's network reads it; made once, before it is needed by several."""
+        return self._evidence(corpus, task.values) if task.values.evidence else None
+
+    def linear_logits(self, corpus: Corpus, values: Hyperparameters) -> NDArray[np.float32]:
+        """The linear model's of the evidence, <float32>[reviews of the corpus]."""
+        return self._evidence(corpus, values).logits
+
+    def _evidence(self, corpus: Corpus, values: Hyperparameters) -> Evidence:
+        return evidence.load(reviews.split(corpus, values).train, values, self._cache, self._spare)
+
+    def _desk(self, store: Checkpoints | None) -> OwnDesk:
+        return OwnDesk(self._display, store, self.look)
 
     def describe_checkpoints(self) -> str:
         """What saving snapshots cost."""
         share = f", {self._spent / self._trained:.2%} of training" if self._trained else ""
         return f"{self._saved} checkpoints took {self._spent:.2f} s{share}"
+
+
+def _key(task: Task) -> str:
+    """As a part of file names."""
+    return re.sub("[^a-z0-9]+", "-", task.name.lower())
 
 
 class SingleNetworks:
@@ -104,14 +153,19 @@ class SingleNetworks:
         self._configuration, self._corpus, self._trainer = configuration, corpus, trainer
         self.teacher = teacher
 
-    def train(self, architecture: Architecture, seed: int, keep: Keep) -> TrialResult:
+    def train(self, trials: Sequence[tuple[Architecture, int]], keep: Keep) -> None:
         """See `Recipe`."""
         teacher = self.teacher
-        guesses = (lambda: teacher.guesses) if teacher else None
+        self._trainer.train(
+            [(self._task(architecture, seed), self._corpus) for architecture, seed in trials],
+            lambda place, result: keep(trials[place][0], result),
+            (lambda: teacher.guesses) if teacher else None,
+        )
+
+    def _task(self, architecture: Architecture, seed: int) -> Task:
         values = self._configuration.hyperparameters[architecture]
         threshold = self._configuration.threshold
-        task = Task(architecture=architecture, seed=seed, values=values, name=str(architecture), threshold=threshold)
-        return self._trainer.train(task, self._corpus, keep, guesses)
+        return Task(architecture=architecture, seed=seed, values=values, name=str(architecture), threshold=threshold)
 
     def train_baseline(self) -> BaselineResult:
         """See `Recipe`."""

@@ -2,10 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,18 @@ from pydantic import TypeAdapter
 
 from job.analysis import scores, thresholds
 from job.data import batches
+from job.data.evidence import Evidence
 from job.data.reviews import Parts, Reviews
 from job.machine import provenance, signals
 from job.network import kernel
-from job.output.checkpoints import Checkpoints, Snapshot
+from job.output.checkpoints import Snapshot
 from job.output.results import TrialResult
 from job.presets import Architecture, ClassWeight, Hyperparameters, ThresholdRule
 from job.records.history import Epoch, HistoryRow
 from job.records.metrics import DeviceRecord
 from job.records.trials import GradientNorm, LossAndAccuracy, Scores, TrialRecord
 from job.training import evidence
+from job.training.desk import Desk, Label
 
 if TYPE_CHECKING:
     from job.training.loop import Position, Training
@@ -33,6 +35,8 @@ _EVALUATION_BATCH = 256
 # together then take no more than this share of the time in training steps. So a kill costs no more than a hundred times
 # what a snapshot takes, and small data do not spend their time in saving.
 _CHECKPOINT_SECONDS = 30.0
+# Of the first snapshot: of a usual disk, hashing and flushing included.
+_GUESSED_SECONDS, _GUESSED_SPEED = 0.005, 150e6
 CHECKPOINT_SHARE = 0.01
 """Of the time in training steps, that all snapshots of a training may take; `scripts/measure/faults.py` lifts it."""
 # Adam's two moments beside each weight, as float32.
@@ -42,19 +46,6 @@ _GRADIENT_BATCHES = 4
 _BACK = (0, 1, 2, 5, 10, 20, 50, 100, 200, 400)
 # The part of a GPU's memory that the training reviews may take; where they need more, the host assembles the batches.
 _RESIDENT_SHARE = 0.25
-
-
-class Display(Protocol):
-    """What is shown while a network is trained."""
-
-    def start(self, name: str, seed: int, epochs: int) -> None:
-        """The training of one network begins."""
-
-    def step(self, position: "Position", steps: int) -> None:
-        """After every training step, of which an epoch has `steps`."""
-
-    def epoch(self, epoch: Epoch) -> None:
-        """After every epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +62,26 @@ class Task:
     traces_gradients: bool = False
     """Whether `gradient_norms` is measured at the end."""
 
+    @property
+    def label(self) -> Label:
+        """For people and JSON lines."""
+        return Label(self.name, self.seed)
+
+
+class Outcome(NamedTuple):
+    """Of a trial that was taken to its end, by this process."""
+
+    result: TrialResult
+    snapshots: int
+    saving: float
+    """Seconds spent in saving them."""
+
 
 class Trial:
     """A task on its reviews: the network, built but not trained, and the loop that trains it.
 
     Args:
-        cache: The folder that keeps what need not be made twice.
+        cache: The folder that keeps what need not be made twice, or what is kept there and was read already.
         guesses: A teacher's probabilities for the corpus's unlabelled reviews, which are then trained on as well, <float32>[reviews
             of the corpus].
     """
@@ -86,7 +91,7 @@ class Trial:
         task: Task,
         parts: Parts,
         device: DeviceRecord,
-        cache: Path,
+        cache: Path | Evidence | None,
         guesses: NDArray[np.float32] | None = None,
     ) -> None:
         from job.network.build import build
@@ -172,20 +177,18 @@ class Trial:
 
 
 class Runner:
-    """Takes a trial to its end, from the last snapshot if there is one.
+    """Takes a trial to its end, from the last snapshot if there is one."""
 
-    Args:
-        look: Is told what for, before the test reviews are used.
-    """
-
-    def __init__(self, trial: Trial, checkpoints: Checkpoints, display: Display, look: Callable[[str], None]) -> None:
-        self._trial, self._checkpoints, self._display, self._look = trial, checkpoints, display, look
+    def __init__(self, trial: Trial, desk: Desk) -> None:
+        self._trial, self._desk = trial, desk
         # Names the device and the software: what a continued training must share to be bit-identical.
         self._place = provenance.place(trial.device, trial.kernel)
         self._continued: list[str] = []
         self._trained_before = 0.0
+        self._saved, self._saving, self._last_saving = 0, 0.0, 0.0
+        self._saved_at = time.monotonic()
 
-    def run(self) -> TrialResult:
+    def run(self) -> Outcome:
         """Trains and scores; the test reviews are used once, at the end.
 
         Raises:
@@ -193,7 +196,7 @@ class Runner:
             DeviceMemoryError, OutputError, InputOutputError: As the parts raise them.
         """
         task = self._trial.task
-        self._display.start(task.name, task.seed, task.values.epochs)
+        self._desk.start(task.label, task.values.epochs)
         self._take_up()
         try:
             with signals.deferred():
@@ -203,21 +206,22 @@ class Runner:
             raise
         result = self._score()
         self._trial.loop.release()
-        return result
+        return Outcome(result, self._saved, self._saving)
 
     def _on_step(self, position: "Position") -> None:
-        self._display.step(position, self._trial.loop.steps)
-        if time.monotonic() - self._checkpoints.saved_at > _CHECKPOINT_SECONDS:
+        self._desk.step(self._trial.task.label, position, self._trial.loop.steps)
+        if time.monotonic() - self._saved_at > _CHECKPOINT_SECONDS:
             self._save_if_cheap()
         signals.raise_pending()
 
     def _on_epoch(self, epoch: Epoch) -> None:
         self._save_if_cheap()
-        self._display.epoch(epoch)
+        self._desk.epoch(self._trial.task.label, epoch)
 
     def _save_if_cheap(self) -> None:
         size = self._trial.network.count_params() * _BYTES_PER_WEIGHT
-        if self._checkpoints.cost_with_next(size) <= CHECKPOINT_SHARE * (self._trained() - self._trained_before):
+        next_one = self._last_saving if self._saved else _GUESSED_SECONDS + size / _GUESSED_SPEED
+        if self._saving + next_one <= CHECKPOINT_SHARE * (self._trained() - self._trained_before):
             self._save()
 
     def _trained(self) -> float:
@@ -230,12 +234,16 @@ class Runner:
         state = loop.state()
         values = {"position": state.position, "place": self._place, "continued": self._continued}
         step = (loop.position.epoch - 1) * loop.steps + loop.position.step
-        self._checkpoints.save(step, Snapshot(values, state.arrays))
+        started = time.monotonic()
+        self._desk.save(step, Snapshot(values, state.arrays))
+        self._saved_at = time.monotonic()
+        self._last_saving = self._saved_at - started
+        self._saved, self._saving = self._saved + 1, self._saving + self._last_saving
 
     def _take_up(self) -> None:
         from job.training.loop import State
 
-        snapshot, loop, task = self._checkpoints.load(), self._trial.loop, self._trial.task
+        snapshot, loop, task = self._desk.load(), self._trial.loop, self._trial.task
         if snapshot is None:
             return
         loop.restore(State(snapshot.values["position"], snapshot.arrays))
@@ -244,7 +252,7 @@ class Runner:
         where = f"epoch {loop.position.epoch} after step {loop.position.step} of {loop.steps}"
         if loop.position.ended:
             where = "its evaluation"
-        log.info(f"{task.name} seed {task.seed}: continued at {where}")
+        log.info(f"{task.label}: continued at {where}")
         if snapshot.values["place"] != self._place:
             change = f"at {where} from {snapshot.values['place']} to {self._place}"
             self._continued.append(change)
@@ -259,7 +267,7 @@ class Runner:
         probabilities, diverged = np.empty(0, np.float32), position.diverged
         for name, reviews in parts.items() if not diverged else ():
             if name == "test":
-                self._look(f"scores of {trial.task.name}, seed {trial.task.seed}")
+                self._desk.look(f"scores of {trial.task.name}, seed {trial.task.seed}")
             logits = trial.predict(reviews)
             if not np.isfinite(logits).all():
                 diverged = f"a prediction for the {name} reviews was not a number after the last epoch, seed {trial.task.seed}"

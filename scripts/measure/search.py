@@ -95,7 +95,7 @@ def hold_out(corpus: Corpus, fold: int) -> Corpus:
     """The corpus with a fold of its training part's groups as validation part."""
     assert corpus.groups is not None, "the table needs a column 'group'"
     mine = (corpus.groups % np.uint64(_FOLDS) == fold) & (corpus.parts == TRAIN)
-    return replace(corpus, parts=np.where(mine, np.int8(VALIDATION), corpus.parts), own_validation_part=True)
+    return replace(corpus, parts=np.where(mine, np.int8(VALIDATION), corpus.parts), own_validation_part=True, origin=None)
 
 
 def parse(variant: str) -> dict[str, Any]:

@@ -189,7 +189,7 @@ def test_a_change_of_place_is_warned_of_and_on_record(
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=SOON)
     script = (
-        "import sys; from job.machine import device; real = device.select; device.select = lambda *a: real(*a).but(name='another processor');"
+        "import sys; from job.machine import device; real = device.select; device.select = lambda *a, **k: real(*a, **k).but(name='another processor');"
         f"sys.argv = ['x', *{[str(each) for each in arguments]!r}]; from job.__main__ import main; sys.exit(main())"
     )
     with started(script=script) as process:

@@ -76,14 +76,14 @@ def test_a_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
     assert device.preload_libraries() == ["libcusolver.so.11"]
 
 
-def test_tensorflow_gets_a_thread_for_each_core_that_may_be_used() -> None:
+def test_a_kernel_is_computed_by_one_thread_and_others_beside_it_on_each_core_that_may_be_used() -> None:
     script = (
         "from job.machine import device; device.cores = lambda: 3; device.select(device.DeviceChoice.cpu, False);"
         "import tensorflow as tf;"
         "print(tf.config.threading.get_intra_op_parallelism_threads(), tf.config.threading.get_inter_op_parallelism_threads())"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.stdout == "3 3\n", done.stderr
+    assert done.stdout == "1 3\n", done.stderr
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,7 @@ def test_a_run_that_falls_back_to_the_cpu_says_so_in_the_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(device, "_import_tensorflow", lambda: None)
-    monkeypatch.setattr(device, "_build", lambda: device.Build(cuda="12.5", cudnn="9", compute_capabilities=[]))
+    monkeypatch.setattr(device, "start_tensorflow", lambda: None)
     monkeypatch.setattr(device, "collect", lambda: Facts(present=False, hidden=True))
     chosen = device.select(DeviceChoice.auto, False)
     assert (chosen.type, chosen.cuda, chosen.cudnn, chosen.slow_kernels) == ("cpu", None, None, {})

@@ -38,7 +38,6 @@ def test_the_last_two_are_kept_and_the_last_is_loaded(tmp_path: Path) -> None:
     loaded = kept.load()
     assert loaded is not None
     assert loaded.values == {"number": 9_999_999_999}
-    assert kept.count == 4
     kept.clear()
     assert kept.load() is None
 
@@ -179,12 +178,3 @@ def test_what_a_kill_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "mine.tmp").write_bytes(b"")
     atomic.sweep(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*")) == [".mine", "mine.tmp", "rnn"]
-
-
-def test_what_the_next_one_costs_is_guessed_once_and_then_known(tmp_path: Path) -> None:
-    kept = make(tmp_path)
-    assert kept.cost_with_next(0) == 0.005
-    assert kept.cost_with_next(300_000_000) == pytest.approx(2.005)
-    kept.save(1, snapshot(1))
-    assert kept.last_seconds is not None
-    assert kept.cost_with_next(300_000_000) == 2 * kept.last_seconds

@@ -49,7 +49,11 @@ def test_a_network_is_kept_of_the_longest_distance_that_was_learned(shared_cache
     class Trainer:
         output = Output(tmp_path)
 
-        def train(self, task: Task, reviews: Any) -> TrialResult:
+        def train(self, tasks: Any, keep: Any) -> None:
+            for place, (task, _) in enumerate(tasks):
+                keep(place, self.trained(task))
+
+        def trained(self, task: Task) -> TrialResult:
             asked.append((task.name, task.values.max_tokens))
             distance = int(task.name.split()[-1])
             accuracy = 1.0 if distance < 9 else 0.5
@@ -64,7 +68,15 @@ def test_a_network_is_kept_of_the_longest_distance_that_was_learned(shared_cache
             return TrialResult(record, history, np.full(2000, distance / 10, np.float32), [np.array([distance], np.float32)])
 
     recipe = distances.NetworksOverDistances(configuration, corpus, Trainer())  # type: ignore[arg-type]
-    result = recipe.train(Architecture.lstm, 4, lambda found: found)
+    kept: list[tuple[Architecture, TrialResult]] = []
+
+    def keep(architecture: Architecture, found: TrialResult) -> TrialResult:
+        kept.append((architecture, found))
+        return found
+
+    recipe.train([(Architecture.lstm, 4)], keep)
+    ((architecture, result),) = kept
+    assert architecture is Architecture.lstm
     plain = [f"lstm, distance {distance}" for distance in (3, 6, 9)]
     assert asked == list(zip(plain, (43, 46, 49), strict=True))
     assert result.weights == [np.array([6])]

@@ -130,14 +130,14 @@ def test_a_job_whose_device_holds_the_reviews_ends_as_one_whose_host_does(
         return call
 
     monkeypatch.setattr(DeviceFeed, "compile", counted)
-    monkeypatch.setattr(device, "select", lambda *rest: real(*rest).but(memory_bytes=1 << 30))
+    monkeypatch.setattr(device, "select", lambda *rest, **named: real(*rest, **named).but(memory_bytes=1 << 30))
     assert job("device") == expected
     # An epoch's last step has fewer reviews, and so a call of its own; wherever it comes in the epoch's order.
     metrics = json.loads((tmp_path / "device" / "metrics.json").read_text())
     assert sum(calls) == 2 * -(-metrics["data"]["train_reviews"] // 256)
     assert max(calls) == 16
     assert 1 in calls
-    monkeypatch.setattr(device, "select", lambda *rest: real(*rest).but(memory_bytes=1 << 20))
+    monkeypatch.setattr(device, "select", lambda *rest, **named: real(*rest, **named).but(memory_bytes=1 << 20))
     calls.clear()
     assert job("too small") == expected
     assert calls == []

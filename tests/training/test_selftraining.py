@@ -26,7 +26,7 @@ from job.presets import Architecture, ModelName, PresetName
 from job.records.ensemble import EnsembleMember
 from job.records.selftraining import LabelsAlone
 from job.training import selftraining
-from job.training.trainer import Trainer
+from job.training.work import Judge
 from tests.conftest import table, train_here
 from tests.data.samples import tiny
 from tests.output.test_folder import record
@@ -126,20 +126,15 @@ def test_a_run_that_is_stopped_amid_the_teacher_s_guesses_ends_as_another_one(
     _, options, at_once = run
     monkeypatch.setattr(selftraining, "_BLOCK", 40)
     judged: list[int] = []
-    judge = Trainer.judge
+    judge = Judge.do
 
-    def counted(self: Trainer, *arguments: Any) -> Any:
-        of = judge(self, *arguments)
+    def counted(self: Judge, *arguments: Any) -> Any:
+        judged.append(len(self.places))
+        if len(judged) == 3:
+            raise signals.Interrupted(signal.SIGTERM)
+        return judge(self, *arguments)
 
-        def stopped(places: Any) -> Any:
-            judged.append(len(places))
-            if len(judged) == 3:
-                raise signals.Interrupted(signal.SIGTERM)
-            return of(places)
-
-        return stopped
-
-    monkeypatch.setattr(Trainer, "judge", counted)
+    monkeypatch.setattr(Judge, "do", counted)
     with pytest.raises(signals.Interrupted):
         train(tmp_path / "output", options, seeds=2)
     assert judged == [40, 40, 40]

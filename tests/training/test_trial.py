@@ -7,18 +7,10 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from job.records.history import Epoch
+from job.training import trial
+from job.training.desk import Label
 from job.training.loop import Position
 from job.training.trial import Runner
-
-
-class Costly:
-    """Each snapshot takes half a second."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def cost_with_next(self, size: int) -> float:
-        return 0.5 * (self.count + 1)
 
 
 def epoch(number: int, seconds: float) -> Epoch:
@@ -47,18 +39,24 @@ def epoch(number: int, seconds: float) -> Epoch:
 def test_a_snapshot_is_taken_once_the_training_has_paid_for_it(
     before: float, seconds: list[float], saved: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpoints = Costly()
     position = Position(history=[epoch(1, before)] if before else [])
     runner = Runner.__new__(Runner)
-    network = SimpleNamespace(count_params=lambda: 1000)
-    runner._trial = SimpleNamespace(network=network, loop=SimpleNamespace(position=position))  # type: ignore[assignment]
-    runner._checkpoints = checkpoints  # type: ignore[assignment]
-    runner._display = SimpleNamespace(epoch=lambda epoch: None)
+    network = SimpleNamespace(count_params=lambda: 0)
+    task = SimpleNamespace(label=Label("rnn", 0))
+    runner._trial = SimpleNamespace(task=task, network=network, loop=SimpleNamespace(position=position))  # type: ignore[assignment]
+    runner._desk = SimpleNamespace(epoch=lambda label, epoch: None)
     runner._trained_before = before
-    monkeypatch.setattr(runner, "_save", lambda: setattr(checkpoints, "count", checkpoints.count + 1))
+    runner._saved, runner._saving, runner._last_saving = 0, 0.0, 0.0
+
+    def save() -> None:
+        # Each snapshot takes half a second.
+        runner._saved, runner._saving, runner._last_saving = runner._saved + 1, runner._saving + 0.5, 0.5
+
+    monkeypatch.setattr(runner, "_save", save)
+    monkeypatch.setattr(trial, "_GUESSED_SECONDS", 0.5)
     found = []
     for number, each in enumerate(seconds, 2):
         position.history.append(epoch(number, each))
         runner._on_epoch(position.history[-1])
-        found.append(checkpoints.count)
+        found.append(runner._saved)
     assert found == saved

@@ -1,0 +1,12 @@
+"""What the process that workers are forked from imports: everything that they need, and nothing that starts threads."""
+
+import signal
+
+from job.machine import device
+
+# Whoever ends a group of processes ends this one too soon: it lives for as long as its parent.
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+device.import_tensorflow()
+
+from job.network import build, forward, kernel  # noqa: E402, F401
+from job.training import feed, loop, optimizer, work, worker  # noqa: E402, F401

@@ -1,0 +1,102 @@
+"""Pieces of work that any process can do: this one, or a worker's. They are sent there, and their results back."""
+
+import functools
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from job.analysis import scores
+from job.data import reviews
+from job.data.corpus import Corpus
+from job.data.evidence import Evidence
+from job.presets import Architecture, Hyperparameters
+from job.records.metrics import DeviceRecord
+from job.training.desk import Desk, Label
+from job.training.trial import Outcome, Runner, Task, Trial
+
+
+class Work(Protocol):
+    """Something to be done that depends on nothing else in progress."""
+
+    @property
+    def label(self) -> Label:
+        """For people."""
+
+    @property
+    def cost(self) -> float:
+        """What it takes, in a unit that all have in common."""
+
+    def do(self, desk: Desk, device: DeviceRecord) -> Any:
+        """Does it, in a process in which TensorFlow is set up."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Train:
+    """Training a network and scoring it; gives an `Outcome`."""
+
+    task: Task
+    corpus: Corpus
+    evidence: Evidence | None = None
+    """Where the network reads any."""
+    guesses: NDArray[np.float32] | None = field(default=None, repr=False)
+    """As `Trial` takes them."""
+
+    @property
+    def label(self) -> Label:
+        """See `Work`, as with the next two."""
+        return self.task.label
+
+    @property
+    def cost(self) -> float:
+        """See `Work`: its multiplications, nearly."""
+        parts = reviews.split(self.corpus, self.task.values)
+        texts = parts.train if self.guesses is None else parts.train.with_guesses(self.guesses)
+        return float(texts.lengths.sum()) * self.task.values.epochs * multiplications(self.task.architecture, self.task.values)
+
+    def do(self, desk: Desk, device: DeviceRecord) -> Outcome:
+        """See `Work`."""
+        parts = reviews.split(self.corpus, self.task.values)
+        return Runner(Trial(self.task, parts, device, self.evidence, self.guesses), desk).run()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judge:
+    """A trained network's judgement of some reviews; gives probabilities <float32>[places]."""
+
+    task: Task
+    corpus: Corpus
+    evidence: Evidence | None
+    weights: list[NDArray[np.float32]] = field(repr=False)
+    places: NDArray[np.int64] = field(repr=False)
+    """<int64>[places], indices of the corpus."""
+
+    @property
+    def label(self) -> Label:
+        """See `Work`, as with the next two."""
+        return self.task.label
+
+    @property
+    def cost(self) -> float:
+        """See `Work`."""
+        return float(self.corpus.lengths[self.places].sum()) * multiplications(self.task.architecture, self.task.values) / 3
+
+    def do(self, desk: Desk, device: DeviceRecord) -> NDArray[np.float32]:
+        """See `Work`."""
+        trial = _trial(self.task, self.corpus, self.evidence, device)
+        trial.network.set_weights(self.weights)
+        return scores.probabilities(trial.predict(replace(trial.parts.train, indices=self.places)))
+
+
+# Several pieces of one judgement come one after the other, and compiling takes seconds.
+@functools.lru_cache(maxsize=1)
+def _trial(task: Task, corpus: Corpus, evidence: Evidence | None, device: DeviceRecord) -> Trial:
+    return Trial(task, reviews.split(corpus, task.values), device, evidence)
+
+
+def multiplications(architecture: Architecture, values: Hyperparameters) -> float:
+    """Of one token in one epoch, forward and backward, nearly; beside those what takes as long."""
+    gates, directions = (4 if architecture is Architecture.lstm else 1), (2 if values.bidirectional else 1)
+    inputs = values.embedding_size + values.evidence
+    return 3.0 * directions * (gates * values.units * (values.units + inputs / 4) + 5_000)
