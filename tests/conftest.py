@@ -188,8 +188,8 @@ def train_here(
     from job.config import DeviceChoice, Request, resolve
     from job.progress import Display
 
-    request = Request(**{"workers": "1"} | (options or {}),
-        output=output, cache=cache, preset=PresetName.quickstart, architecture=[architecture], seeds=seeds,
+    request = Request(**{"workers": "1", "architecture": [architecture]} | (options or {}),
+        output=output, cache=cache, preset=PresetName.quickstart, seeds=seeds,
         device=DeviceChoice.cpu, hyperparameters={"epochs": 1, "batch_size": 512, "units": 4} | settings,
     )  # fmt: skip
     return train(resolve(request), Display(), fresh=False).to_values()

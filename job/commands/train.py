@@ -18,7 +18,7 @@ from job.data.reviews import Parts, Reviews, split
 from job.errors import DeviceError
 from job.files import atomic, checksum
 from job.machine import device as devices
-from job.machine import environment, provenance
+from job.machine import environment, provenance, runtime
 from job.network import kernel
 from job.network.predictor import Predictor
 from job.output import existing, finished
@@ -111,8 +111,7 @@ class _Job:
             recipe = self._recipe(trainer)
             recipe.train(left, self._trials.add)
         workers = f", at most {team.peak_memory_bytes / 2**20:,.0f} MiB in a worker" if team.peak_memory_bytes else ""
-        here = f"{provenance.peak_memory_bytes() / 2**20:,.0f} MiB"
-        log.info(f"peak memory {here}{workers}; {trainer.describe_checkpoints()}")
+        log.info(f"peak memory {provenance.peak_memory_bytes() / 2**20:,.0f} MiB{workers}; {trainer.describe_checkpoints()}")
         if self._configuration.shard is None:
             # A shard may hold nothing but diverged trials; whether an architecture is lost, `merge` finds out.
             self._trials.require_finished()
@@ -120,10 +119,7 @@ class _Job:
 
     def _gather(self, device: DeviceRecord, trials: int) -> Team:
         """Who does the trainings that are left."""
-        configuration = self._configuration
-        cells = max(1, sum(1 + len(each) for each in configuration.remedies.values()) // max(1, len(configuration.remedies)))
-        of_each = cells * len(configuration.source.distances) if configuration.compares_distances else 1
-        staff = staffing.choose(configuration, device, trials * of_each + len(configuration.teachers))
+        staff = staffing.choose(self._configuration, device, trials)
         if staff.workers == 1:
             return Alone(device)
         log.info(staff.why)
@@ -250,7 +246,7 @@ class _Job:
 
     def _models(self, run: FinishedRun, before: VerifiedRun | None) -> tuple[list[Predictor], dict[str, Content]]:
         """The models that the finished run before has not left as they are, and their files."""
-        devices.start_tensorflow()
+        runtime.start_tensorflow()
         tables = self._tables()
         values = self._configuration.hyperparameters
         models = Models(values, self._corpus.words, tables, self._record.device)

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from job.config import DeviceChoice
 from job.errors import DeviceError
-from job.machine.noise import without_noise
+from job.machine import runtime
 from job.records.base import Record
 from job.records.metrics import DeviceRecord
 
@@ -33,8 +33,6 @@ LIBRARIES = (
 )
 _OLDEST_DRIVER = 525
 _PROBE_SECONDS = 300
-THREADS = 1
-"""That compute one kernel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,59 +203,6 @@ def probe() -> Probe:
         return Probe(works=False, error=f"the process that tried it ended with {done.returncode}: {last}")
 
 
-def import_tensorflow() -> None:
-    """Imports TensorFlow without its noise, and without using it: a process that has done no more can still be forked."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Keras imports these where they are, a second at every start, for what this job does not use.
-    hidden = [name for name in ("matplotlib", "sklearn") if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type] # None marks a module as absent
-    with without_noise():
-        try:
-            import tensorflow  # noqa: F401 (for who comes after)
-        finally:
-            for name in hidden:
-                del sys.modules[name]
-
-
-def start_tensorflow(share: int | None = None) -> None:
-    """Imports TensorFlow and sets it up; `share` as in `prepare_tensorflow`."""
-    import_tensorflow()
-    import tensorflow as tf
-
-    with without_noise():
-        # The first transposed mask makes oneDNN complain, once a process: here, and not amid the progress.
-        prepare_tensorflow(share)
-        with tf.device("/CPU:0"):
-            tf.function(lambda mask: tf.transpose(mask))(tf.zeros([2, 3], tf.bool))
-
-
-def prepare_tensorflow(share: int | None = None) -> None:
-    """Settings that must stand before the first kernel: memory on demand, float32 that is float32, repeatable results.
-
-    Args:
-        share: The cores that this process is to use; by default those that it may use.
-    """
-    import tensorflow as tf
-
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
-    # How many threads share a kernel's sum may decide its last bits: one does, whatever the machine. Kernels that do not wait
-    # for each other, as those of the two directions, run beside each other on as many cores as there are for this process.
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    tf.config.threading.set_inter_op_parallelism_threads(share or cores())
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    tf.config.experimental.enable_op_determinism()
-    # Every network has functions of its own, which TensorFlow takes for one that is traced too often.
-    tf.get_logger().setLevel("ERROR")
-
-
-def cores() -> int:
-    """How many cores this process may use: those it is bound to, and no more than its container's limit, rounded up."""
-    import joblib
-
-    return int(joblib.cpu_count())
-
-
 def select(choice: DeviceChoice, require_fast_kernel: bool, starts: bool = True) -> DeviceRecord:
     """Decides where to compute.
 
@@ -286,11 +231,11 @@ def select(choice: DeviceChoice, require_fast_kernel: bool, starts: bool = True)
     else:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if starts:
-        start_tensorflow()
+        runtime.start_tensorflow()
     return DeviceRecord(
         type="gpu" if on_gpu else "cpu",
         name=facts.names[0] if on_gpu else _processor(),
-        cores=cores(),
+        cores=runtime.cores(),
         compute_capability=facts.compute_capabilities[0] if on_gpu else None,
         memory_bytes=facts.memory_bytes[0] if on_gpu else None,
         driver=facts.driver if on_gpu else None,
@@ -306,7 +251,7 @@ def check() -> Check:
     facts = collect()
     problem = diagnose(facts)
     tried = probe() if facts.present and problem is None else None
-    start_tensorflow()
+    runtime.start_tensorflow()
     import tensorflow as tf
 
     return Check(

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from job.machine import device
+from job.machine import device, runtime
 from job.machine.device import Probe
 from job.network import cudnn, loops
 from job.network.kernel import FAST_ACTIVATIONS
@@ -108,5 +108,5 @@ def recurrence(architecture: Architecture, activation: str, kernel: Kernel) -> l
 
 if __name__ == "__main__":
     device.preload_libraries()
-    device.prepare_tensorflow()
+    runtime.prepare_tensorflow()
     main()

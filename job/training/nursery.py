@@ -2,11 +2,11 @@
 
 import signal
 
-from job.machine import device
+from job.machine import runtime
 
 # Whoever ends a group of processes ends this one too soon: it lives for as long as its parent.
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-device.import_tensorflow()
+runtime.import_tensorflow()
 
 from job.network import build, forward, kernel  # noqa: E402, F401
 from job.training import feed, loop, optimizer, work, worker  # noqa: E402, F401

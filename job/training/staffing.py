@@ -4,8 +4,7 @@ import os
 from dataclasses import dataclass
 
 from job.config import Configuration
-from job.machine import device as devices
-from job.machine import memory
+from job.machine import memory, runtime
 from job.presets import Architecture, Hyperparameters
 from job.records.metrics import DeviceRecord
 
@@ -33,13 +32,14 @@ class Staff:
     """In one line."""
 
 
-def choose(configuration: Configuration, device: DeviceRecord, trainings: int) -> Staff:
+def choose(configuration: Configuration, device: DeviceRecord, trials: int) -> Staff:
     """Decides, as `--workers` says or by itself.
 
     Args:
-        trainings: That are left to do.
+        trials: That are left to do.
     """
-    asked, cores = configuration.workers, devices.cores()
+    trainings = _trainings(configuration, trials)
+    asked, cores = configuration.workers, runtime.cores()
     networks = [*configuration.hyperparameters.items(), *configuration.teachers.items()]
     need = max(_need(name, values) for name, values in networks)
     free = memory.available()
@@ -57,6 +57,13 @@ def choose(configuration: Configuration, device: DeviceRecord, trainings: int) -
     is_ours = len(allowed) == cores and count * share <= cores
     why = f"--workers {asked}" if asked is not None else ", ".join(bounds)
     return Staff(count, allowed if is_ours and count > 1 else [], share, f"{count} trainings at a time ({why})")
+
+
+def _trainings(configuration: Configuration, trials: int) -> int:
+    """So many at most are left for as many trials."""
+    if configuration.compares_distances:
+        return trials * (1 + max(map(len, configuration.remedies.values()))) * len(configuration.source.distances)
+    return trials + len(configuration.teachers)
 
 
 def _need(name: Architecture, values: Hyperparameters) -> int:

@@ -16,8 +16,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from job.errors import DeviceMemoryError, JobError
-from job.machine import device as devices
-from job.machine import memory, signals
+from job.machine import memory, runtime, signals
 from job.records.metrics import DeviceRecord
 from job.training import worker
 from job.training.desk import Desk
@@ -75,7 +74,7 @@ class Alone:
         """See `Team`."""
         for place, (work, desk) in enumerate(zip(works, desks, strict=True)):
             if not self._is_ready:
-                devices.start_tensorflow()
+                runtime.start_tensorflow()
                 self._is_ready = True
             result = work.do(desk, self._device)
             with signals.deferred():

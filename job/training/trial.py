@@ -1,7 +1,6 @@
 """A trial: one network trained with one seed, from its batches to its scores, taken up again where it was left."""
 
 import logging
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,20 +24,13 @@ from job.records.metrics import DeviceRecord
 from job.records.trials import GradientNorm, LossAndAccuracy, Scores, TrialRecord
 from job.training import evidence
 from job.training.desk import Desk, Label
+from job.training.pace import Pace
 
 if TYPE_CHECKING:
     from job.training.loop import Position, Training
 
 log = logging.getLogger(__name__)
 _EVALUATION_BATCH = 256
-# A snapshot at each epoch's end, and when this many seconds have passed since the last one; but only where all of them
-# together then take no more than this share of the time in training steps. So a kill costs no more than a hundred times
-# what a snapshot takes, and small data do not spend their time in saving.
-_CHECKPOINT_SECONDS = 30.0
-# Of the first snapshot: of a usual disk, hashing and flushing included.
-_GUESSED_SECONDS, _GUESSED_SPEED = 0.005, 150e6
-CHECKPOINT_SHARE = 0.01
-"""Of the time in training steps, that all snapshots of a training may take; `scripts/measure/faults.py` lifts it."""
 # Adam's two moments beside each weight, as float32.
 _BYTES_PER_WEIGHT = 12
 # Where gradients are traced: batches of validation reviews, and tokens back from the last one.
@@ -185,8 +177,7 @@ class Runner:
         self._place = provenance.place(trial.device, trial.kernel)
         self._continued: list[str] = []
         self._trained_before = 0.0
-        self._saved, self._saving, self._last_saving = 0, 0.0, 0.0
-        self._saved_at = time.monotonic()
+        self._pace = Pace()
 
     def run(self) -> Outcome:
         """Trains and scores; the test reviews are used once, at the end.
@@ -206,11 +197,11 @@ class Runner:
             raise
         result = self._score()
         self._trial.loop.release()
-        return Outcome(result, self._saved, self._saving)
+        return Outcome(result, self._pace.count, self._pace.seconds)
 
     def _on_step(self, position: "Position") -> None:
         self._desk.step(self._trial.task.label, position, self._trial.loop.steps)
-        if time.monotonic() - self._saved_at > _CHECKPOINT_SECONDS:
+        if self._pace.is_due():
             self._save_if_cheap()
         signals.raise_pending()
 
@@ -220,8 +211,7 @@ class Runner:
 
     def _save_if_cheap(self) -> None:
         size = self._trial.network.count_params() * _BYTES_PER_WEIGHT
-        next_one = self._last_saving if self._saved else _GUESSED_SECONDS + size / _GUESSED_SPEED
-        if self._saving + next_one <= CHECKPOINT_SHARE * (self._trained() - self._trained_before):
+        if self._pace.allows(size, self._trained() - self._trained_before):
             self._save()
 
     def _trained(self) -> float:
@@ -234,11 +224,8 @@ class Runner:
         state = loop.state()
         values = {"position": state.position, "place": self._place, "continued": self._continued}
         step = (loop.position.epoch - 1) * loop.steps + loop.position.step
-        started = time.monotonic()
-        self._desk.save(step, Snapshot(values, state.arrays))
-        self._saved_at = time.monotonic()
-        self._last_saving = self._saved_at - started
-        self._saved, self._saving = self._saved + 1, self._saving + self._last_saving
+        with self._pace.measured():
+            self._desk.save(step, Snapshot(values, state.arrays))
 
     def _take_up(self) -> None:
         from job.training.loop import State

@@ -18,8 +18,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from job.errors import JobError
-from job.machine import device as devices
-from job.machine import provenance, signals
+from job.machine import provenance, runtime, signals
 from job.output.checkpoints import Snapshot
 from job.records.history import Epoch
 from job.records.metrics import DeviceRecord
@@ -55,7 +54,7 @@ def main(connection: Connection, device: DeviceRecord, cores: list[int], share: 
     logging.captureWarnings(True)
     logging.getLogger().handlers = [handler]
     logging.getLogger("job").setLevel(logging.INFO)
-    devices.start_tensorflow(share)
+    runtime.start_tensorflow(share)
     with contextlib.suppress(signals.Interrupted):
         while (work := desk.next()) is not None:
             desk.send("ended", *_do(work, desk, device))

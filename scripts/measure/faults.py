@@ -2,13 +2,17 @@
 
     .venv/bin/python -m scripts.measure.faults kills     30 SIGKILLs and 30 SIGTERMs at random moments, each before half of
                                                         a run's length, so that only a job that continues can ever finish
+    .venv/bin/python -m scripts.measure.faults workers   the same with both networks side by side: 30 SIGKILLs each of the
+                                                        parent, of one worker and of all processes, 30 SIGTERMs of the
+                                                        parent, and a worker that is stopped for good
     .venv/bin/python -m scripts.measure.faults writes    every write of a run fails once, as on a full disk
 
-Both compare what the job ends with, to the bit, with an uninterrupted run's, and end with 1 where anything differs.
+All compare what the job ends with, to the bit, with an uninterrupted run's, and end with 1 where anything differs.
 """
 
 import argparse
 import collections
+import contextlib
 import csv
 import errno
 import hashlib
@@ -31,6 +35,11 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.numpy
+
+from job.records.metrics import DeviceRecord
+from job.training.desk import Desk
+from job.training.trial import Outcome
+from job.training.work import Train
 
 SMALL = ["train", "--preset", "quickstart", "--device", "cpu", "--batch-size", "128", "--units", "24", "--log-format", "json"]
 FAILED = [*SMALL, "--epochs", "2", "--units", "4", "--batch-size", "1024", "--architecture", "rnn"]
@@ -116,10 +125,10 @@ def fork(arguments: list[str], said: Path, before: Callable[[], object]) -> int:
             os.dup2(stream, 1)
             os.dup2(stream, 2)
             from job.__main__ import main
-            from job.training import trial
+            from job.training import pace
 
             # A run as short as this one would take hardly a snapshot, and a kill is to find some.
-            trial.CHECKPOINT_SHARE = math.inf
+            pace.CHECKPOINT_SHARE = math.inf
             sys.argv = ["sentiment-job", *arguments]
             before()
             code = main()
@@ -176,6 +185,130 @@ def steps_done(output: Path) -> int:
     """Training steps of all processes that wrote to this output."""
     path = output.with_suffix(".steps")
     return path.stat().st_size if path.exists() else 0
+
+
+class EagerTrain(Train):
+    """In a worker, too, a run as short as this one is to leave snapshots."""
+
+    def do(self, desk: Desk, device: DeviceRecord) -> Outcome:
+        """See `Work`."""
+        from job.training import pace
+
+        pace.CHECKPOINT_SHARE = math.inf
+        return super().do(desk, device)
+
+
+def start_side_by_side(folder: Path, output: Path, workers: int) -> int:
+    """Starts a run of both networks with two seeds."""
+
+    def prepare() -> None:
+        from job.training import team, trainer
+
+        trainer.Train = EagerTrain  # type: ignore[misc]
+        team.PATIENCE_SECONDS = 10.0
+
+    arguments = [*SMALL, "--epochs", "3", "--seeds", "2", "--workers", str(workers)]
+    return fork([*arguments, "--output", str(output), "--cache", str(folder / "cache")], output.with_suffix(".said"), prepare)
+
+
+def descendants(process: int) -> list[int]:
+    """All processes below one, nearest first."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The command stands in brackets and may hold anything; then come the state and the parent.
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(path.parent.name))
+    found, places = [process], 0
+    while places < len(found):
+        found += children.get(found[places], [])
+        places += 1
+    return found[1:]
+
+
+def is_worker(process: int) -> bool:
+    """Whether it was forked to work, and is not what it was forked from."""
+    with contextlib.suppress(OSError):
+        threads = os.listdir(f"/proc/{process}/task")
+        names = [Path(f"/proc/{process}/task/{each}/comm").read_text().strip() for each in threads]
+        return len(names) > 2
+    return False
+
+
+def hit(process: int, target: str, number: signal.Signals, chance: random.Random) -> list[int]:
+    """Sends a signal to the parent, to one worker or to all; the processes that lived then."""
+    below = descendants(process)
+    workers = [each for each in below if is_worker(each)]
+    whom = {"parent": [process], "worker": [chance.choice(workers)] if workers else [], "all": [*below, process]}[target]
+    for each in whom:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, number)
+    return [process, *below]
+
+
+def left_over(processes: list[int], seconds: float) -> list[int]:
+    """Those that still run after so many seconds."""
+    end = time.monotonic() + seconds
+    while True:
+        alive = []
+        for each in processes:
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                    alive.append(each)
+        if not alive or time.monotonic() > end:
+            return alive
+        time.sleep(0.05)
+
+
+def worker_series(folder: Path, target: str, number: signal.Signals, count: int, chance: random.Random) -> bool:
+    """Disturbs runs of two workers until `count` signals were survived; compares every finished run with that of one process."""
+    reference = folder / "reference"
+    if not reference.exists():
+        began = time.monotonic()
+        succeed(start_side_by_side(folder, reference, 1), reference.with_suffix(".said"))
+        (folder / "seconds").write_text(str(time.monotonic() - began))
+    seconds, expected = float((folder / "seconds").read_text()), outcome(reference)
+    codes: collections.Counter[int] = collections.Counter()
+    sent = finished = orphans = lost = 0
+    slowest, good = 0.0, True
+    name = f"{number.name} of {'the ' if target == 'parent' else 'a ' if target == 'worker' else ''}{target}"
+    output = folder / name.replace(" ", "-")
+    while good:
+        process = start_side_by_side(folder, output, 2)
+        seen, code = [process], None
+        while code is None:
+            # A worker's death does not end a run: it may meet several.
+            code = wait(process, chance.uniform(0, seconds / 2)) if sent < count else end(process)
+            if code is None:
+                at = time.monotonic()
+                seen = hit(process, target, number, chance)
+                sent += 1
+                if target != "worker":
+                    code = end(process)
+                    slowest = max(slowest, time.monotonic() - at)
+        codes[code] += 1
+        orphans += len(left_over(seen, 10))
+        lost += damaged_bytes(output)
+        gave_up = code == 1 and "3 times" in output.with_suffix(".said").read_text()
+        if code not in (0, 128 + number, -number) and not gave_up:
+            print(output.with_suffix(".said").read_text(), file=sys.stderr)
+            good = False
+        if code == 0:
+            finished += 1
+            found = outcome(output)
+            different = [key for key in expected if found.get(key) != expected[key]]
+            if different:
+                print(f"different from the uninterrupted run: {different} in {output}", file=sys.stderr)
+                good = False
+            if sent >= count:
+                break
+            shutil.rmtree(output)
+    print(
+        f"{name}: {sent} sent, {finished} runs finished, {'all' if good else 'NOT all'} the same as that of one process; exit codes "
+        f"{dict(sorted(codes.items()))}; processes left {orphans}; bytes in damaged files {lost}; slowest end {slowest:.1f} s",
+        flush=True,
+    )
+    return good and not lost and not orphans
 
 
 def kill_series(folder: Path, number: signal.Signals, count: int, epochs: int, chance: random.Random) -> bool:
@@ -316,7 +449,7 @@ def write_series(folder: Path, every: int) -> bool:
 def main() -> int:
     """Reads the arguments and runs what they name; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["kills", "writes"])
+    parser.add_argument("kind", choices=["kills", "workers", "writes"])
     parser.add_argument("--kills", type=int, default=30, help="of each signal")
     parser.add_argument("--epochs", type=int, default=6, help="of a run that is killed")
     parser.add_argument("--every", type=int, default=1, help="let only each N-th write fail")
@@ -330,6 +463,16 @@ def main() -> int:
         if options.kind == "writes":
             return 0 if write_series(folder, options.every) else 1
         chance = random.Random(options.seed)
+        if options.kind == "workers":
+            series = [
+                ("parent", signal.SIGKILL),
+                ("worker", signal.SIGKILL),
+                ("all", signal.SIGKILL),
+                ("parent", signal.SIGTERM),
+            ]
+            done = [worker_series(folder, target, number, options.kills, chance) for target, number in series]
+            done.append(worker_series(folder, "worker", signal.SIGSTOP, max(1, options.kills // 10), chance))
+            return 0 if all(done) else 1
         signals = (signal.SIGKILL, signal.SIGTERM)
         done = [kill_series(folder, number, options.kills, options.epochs, chance) for number in signals]
         return 0 if all(done) else 1

@@ -111,7 +111,7 @@ def run(python: Path, module: str, source: Path, architecture: str, mode: str) -
 def matrix_peak() -> float:
     """Operations a second of a product of two large matrices, on a GPU if there is one, in a process of its own."""
     script = (
-        "import time; from job.machine import device; device.preload_libraries(); import tensorflow as tf; device.prepare_tensorflow()\n"
+        "import time; from job.machine import device, runtime; device.preload_libraries(); import tensorflow as tf; runtime.prepare_tensorflow()\n"
         "size = 8192 if tf.config.list_physical_devices('GPU') else 2048; best = 0\n"
         "a = tf.ones([size, size]); tf.matmul(a, a)[0, 0].numpy()\n"
         "for _ in range(20):\n"

@@ -21,10 +21,10 @@ from tests.conftest import table
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-from job.machine import device
+from job.machine import runtime
 
 # As the job does, before the first operation.
-device.prepare_tensorflow()
+runtime.prepare_tensorflow()
 
 SMALL = {"epochs": 2, "units": 3, "embedding_size": 4, "batch_size": 32, "max_tokens": 12, "learning_rate": 0.003}  # fmt: skip
 SAME = ("predictions.csv", "validation_predictions.csv", "evidence.safetensors", "ensemble/model.safetensors", "baseline/model.safetensors")  # fmt: skip

@@ -269,11 +269,11 @@ def test_a_run_with_a_spoiled_file_is_refused(
 def test_a_model_predicts_what_the_predictions_say(finished: Path) -> None:
     keras = pytest.importorskip("keras")
     from job.data.corpus import load
-    from job.machine import device
+    from job.machine import runtime
     from job.source import DataSource
 
     # As the job does, before the first operation.
-    device.prepare_tensorflow()
+    runtime.prepare_tensorflow()
     metrics, run = read(finished / "metrics.json"), read(finished / "run.json")
     corpus = load(DataSource(name="embedded", cache=Path(run["configuration"]["cache"])))
     indices = corpus.part("test")[:50]

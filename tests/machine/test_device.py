@@ -9,7 +9,7 @@ import pytest
 
 from job.config import DeviceChoice
 from job.errors import DeviceError
-from job.machine import device
+from job.machine import device, runtime
 from job.machine.device import Facts, Probe
 from tests.conftest import ROOT
 
@@ -78,7 +78,7 @@ def test_a_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_kernel_is_computed_by_one_thread_and_others_beside_it_on_each_core_that_may_be_used() -> None:
     script = (
-        "from job.machine import device; device.cores = lambda: 3; device.select(device.DeviceChoice.cpu, False);"
+        "from job.machine import device, runtime; runtime.cores = lambda: 3; device.select(device.DeviceChoice.cpu, False);"
         "import tensorflow as tf;"
         "print(tf.config.threading.get_intra_op_parallelism_threads(), tf.config.threading.get_inter_op_parallelism_threads())"
     )
@@ -116,7 +116,7 @@ def test_a_run_that_falls_back_to_the_cpu_says_so_in_the_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(device, "start_tensorflow", lambda: None)
+    monkeypatch.setattr(runtime, "start_tensorflow", lambda: None)
     monkeypatch.setattr(device, "collect", lambda: Facts(present=False, hidden=True))
     chosen = device.select(DeviceChoice.auto, False)
     assert (chosen.type, chosen.cuda, chosen.cudnn, chosen.slow_kernels) == ("cpu", None, None, {})

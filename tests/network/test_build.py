@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from job.errors import ConfigurationError
-from job.machine import device
+from job.machine import runtime
 from job.presets import PRESETS, Architecture, PresetName
 
 pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
-device.prepare_tensorflow()
+runtime.prepare_tensorflow()
 
 from job.network import build
 from tests.data.samples import tables

@@ -20,7 +20,7 @@ from tests.conftest import Command
 
 tf = pytest.importorskip("tensorflow")
 
-from job.machine import device
+from job.machine import runtime
 from job.network import export
 from job.network.forward import Forward
 from job.network.predictor import EnsemblePredictor, LinearPredictor, NetworkPredictor, Predictor
@@ -29,7 +29,7 @@ from tests.data.samples import tables
 from tests.network import test_forward
 
 # As the job does, before the first operation.
-device.prepare_tensorflow()
+runtime.prepare_tensorflow()
 
 WORDS = ["the", "film", "it's", "é", "É", "a\u00a0b", "good"]
 

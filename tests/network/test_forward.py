@@ -14,7 +14,7 @@ from job.records.base import Kernel
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
-from job.machine import device
+from job.machine import runtime
 from job.network import forward as forward_pass
 from job.network.build import as_input, with_tables
 from job.network.build import build as build_network
@@ -25,7 +25,7 @@ from job.training import loop, optimizer
 from tests.data.samples import tables
 
 # As the job does, before the first operation.
-device.prepare_tensorflow()
+runtime.prepare_tensorflow()
 
 TOKENS = np.array([[1, 4, 5, 6, 2], [1, 7, 0, 0, 0], [1, 0, 0, 0, 0]], np.int32)
 LABELS = np.array([1.0, 0.0, 1.0], np.float32)

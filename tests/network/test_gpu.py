@@ -10,7 +10,7 @@ from job.records.base import Kernel
 
 tf = pytest.importorskip("tensorflow")
 
-from job.machine import device
+from job.machine import device, runtime
 from job.network import probe
 from job.network.build import build as build_network
 from job.network.forward import Forward, Inputs
@@ -19,7 +19,7 @@ from job.training import loop, optimizer
 
 device.preload_libraries()
 # As the job does, before the first operation.
-device.prepare_tensorflow()
+runtime.prepare_tensorflow()
 
 pytestmark = [
     pytest.mark.gpu,

@@ -13,16 +13,16 @@ from tests.conftest import ROOT
 
 tf = pytest.importorskip("tensorflow")
 
-from job.machine import device
+from job.machine import runtime
 from job.network import loops
 
 # As the job does, before the first operation.
-device.prepare_tensorflow()
+runtime.prepare_tensorflow()
 
 STEP = """
 from dataclasses import replace
 from job.machine import device
-device.prepare_tensorflow()
+runtime.prepare_tensorflow()
 import numpy as np, tensorflow as tf
 from job.network.build import build
 from job.network.forward import Forward, Inputs

@@ -15,13 +15,13 @@ from tests.conftest import ROOT
 
 tf = pytest.importorskip("tensorflow")
 
-from job.machine import device
+from job.machine import runtime
 from job.network import cudnn, probe
 from job.network.forward import Forward
 from tests.network import plain_cudnn, test_forward
 
 # As the job does, before the first operation.
-device.prepare_tensorflow()
+runtime.prepare_tensorflow()
 
 
 @pytest.fixture

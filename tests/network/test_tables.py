@@ -14,7 +14,7 @@ from tests.data.samples import tables
 
 tf = pytest.importorskip("tensorflow")
 
-from job.machine import device
+from job.machine import runtime
 from job.network import export
 from job.network.build import with_tables
 from job.network.forward import Forward
@@ -22,7 +22,7 @@ from job.network.predictor import NetworkPredictor
 from tests.network import test_forward
 
 # As the job does, before the first operation.
-device.prepare_tensorflow()
+runtime.prepare_tensorflow()
 
 SIZE, LONGEST = 9, 7
 PAIRS = [first * SIZE + second for first in (4, 5, 8) for second in (4, 6, 8)]

@@ -13,7 +13,7 @@ keras = pytest.importorskip("keras")
 
 from job.data import batches
 from job.data.batches import Batch
-from job.machine import device
+from job.machine import device, runtime
 from job.network.forward import Forward
 from job.presets import Architecture
 from job.training import loop as training
@@ -23,7 +23,7 @@ from tests.conftest import train_here
 from tests.network import test_forward as test_models
 
 # As the job does, before the first operation.
-device.prepare_tensorflow()
+runtime.prepare_tensorflow()
 
 REVIEWS = [[1, 4, 5], [1], [1, 6, 7, 8, 4], [1, 5], [1, 8]]
 LABELS = np.array([1, 0, 1, 0, 1], np.float32)

@@ -16,13 +16,13 @@ tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
 from job.data.batches import Batch
-from job.machine import device
+from job.machine import runtime
 from job.network.forward import Forward, Inputs, Logits
 from job.training import loop as training
 from job.training.feed import HostFeed
 
 # As the job does, before the first operation.
-device.prepare_tensorflow()
+runtime.prepare_tensorflow()
 
 VALUES = replace(PRESETS[PresetName.quickstart].networks[Architecture.rnn], epochs=4)
 

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from job.records.history import Epoch
-from job.training import trial
+from job.training import pace
 from job.training.desk import Label
 from job.training.loop import Position
 from job.training.trial import Runner
@@ -39,6 +39,8 @@ def epoch(number: int, seconds: float) -> Epoch:
 def test_a_snapshot_is_taken_once_the_training_has_paid_for_it(
     before: float, seconds: list[float], saved: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: clock.now))
     position = Position(history=[epoch(1, before)] if before else [])
     runner = Runner.__new__(Runner)
     network = SimpleNamespace(count_params=lambda: 0)
@@ -46,17 +48,18 @@ def test_a_snapshot_is_taken_once_the_training_has_paid_for_it(
     runner._trial = SimpleNamespace(task=task, network=network, loop=SimpleNamespace(position=position))  # type: ignore[assignment]
     runner._desk = SimpleNamespace(epoch=lambda label, epoch: None)
     runner._trained_before = before
-    runner._saved, runner._saving, runner._last_saving = 0, 0.0, 0.0
+    runner._pace = pace.Pace()
 
     def save() -> None:
         # Each snapshot takes half a second.
-        runner._saved, runner._saving, runner._last_saving = runner._saved + 1, runner._saving + 0.5, 0.5
+        with runner._pace.measured():
+            clock.now += 0.5
 
     monkeypatch.setattr(runner, "_save", save)
-    monkeypatch.setattr(trial, "_GUESSED_SECONDS", 0.5)
+    monkeypatch.setattr(pace, "_GUESSED_SECONDS", 0.5)
     found = []
     for number, each in enumerate(seconds, 2):
         position.history.append(epoch(number, each))
         runner._on_epoch(position.history[-1])
-        found.append(runner._saved)
+        found.append(runner._pace.count)
     assert found == saved

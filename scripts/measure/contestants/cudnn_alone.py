@@ -5,7 +5,7 @@ Called by scripts.measure.gpu; needs a GPU.
 
 import sys
 
-from job.machine import device
+from job.machine import device, runtime
 from job.presets import Architecture
 from scripts.measure.contestants.measure import Batches, measure
 
@@ -16,7 +16,7 @@ def main() -> None:
     """Measures, and prints what was found."""
     source, name = sys.argv[1:3]
     device.preload_libraries()
-    device.prepare_tensorflow()
+    runtime.prepare_tensorflow()
     import tensorflow as tf
 
     from job.network import cudnn
