@@ -9,9 +9,9 @@ from job.presets import Architecture, Hyperparameters
 from job.records.metrics import DeviceRecord
 
 # Measured (k8s/PLANNING.md): a worker with TensorFlow and nothing else, and what this process takes beside the workers.
-_WORKER_BYTES, _PARENT_BYTES = 450 << 20, 500 << 20
+_WORKER_BYTES, _PARENT_BYTES = 450 << 20, 700 << 20
 # A step holds the states, what they came from and the gradients of both, of every token of a batch: so many float32 a unit.
-_PER_UNIT = 12
+_PER_UNIT = 9
 # Weights, their gradients, Adam's two moments, the best epoch's, and a snapshot on its way.
 _PER_WEIGHT = 7
 # What a process takes of a GPU before it computes, and room; and how many share one, since none was measured with more.

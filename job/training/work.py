@@ -1,6 +1,5 @@
 """Pieces of work that any process can do: this one, or a worker's. They are sent there, and their results back."""
 
-import functools
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -90,9 +89,14 @@ class Judge:
 
 
 # Several pieces of one judgement come one after the other, and compiling takes seconds.
-@functools.lru_cache(maxsize=1)
+_built: dict[tuple[Task, Corpus], Trial] = {}
+
+
 def _trial(task: Task, corpus: Corpus, evidence: Evidence | None, device: DeviceRecord) -> Trial:
-    return Trial(task, reviews.split(corpus, task.values), device, evidence)
+    if (task, corpus) not in _built:
+        _built.clear()
+        _built[task, corpus] = Trial(task, reviews.split(corpus, task.values), device, evidence)
+    return _built[task, corpus]
 
 
 def multiplications(architecture: Architecture, values: Hyperparameters) -> float:
