@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from job.data.evidence import Tables
 from job.network import kernel
+from job.network.fresh import FreshProcess
 from job.network.predictor import EnsemblePredictor, LinearPredictor, NetworkPredictor, Predictor
 from job.output import finished
 from job.output.folder import Content
@@ -93,8 +94,11 @@ def exported(predictor: Predictor, weights: bytes | None = None) -> dict[str, Co
     }
 
 
-def verify(folder: Path, predictors: Sequence[Predictor], texts: Sequence[str]) -> None:
+def verify(folder: Path, predictors: Sequence[Predictor], texts: Sequence[str], fresh: FreshProcess | None = None) -> None:
     """The exported models must give, in a process of their own, what these do.
+
+    Args:
+        fresh: That process, where one was started ahead.
 
     Raises:
         JobError: One does not.
@@ -106,5 +110,5 @@ def verify(folder: Path, predictors: Sequence[Predictor], texts: Sequence[str]) 
     asked = [*texts, *_ODD_TEXTS]
     folders = [folder / each.name / finished.SAVED_MODEL for each in predictors]
     expected = [each.probabilities(asked) for each in predictors]
-    difference = export.verify(folders, asked, expected, [each.threshold for each in predictors])
+    difference = export.verify(folders, asked, expected, [each.threshold for each in predictors], fresh)
     log.info(f"exported models loaded in a fresh process: {difference:.1e} from the trained ones at most")

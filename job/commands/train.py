@@ -1,6 +1,7 @@
 """The job: data, device, one trial after another, the baseline, results."""
 
 import logging
+from contextlib import closing
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from job.data.evidence import Tables
 from job.data.imdb import used_word_index
 from job.data.reviews import Parts, Reviews, split
 from job.errors import DeviceError
-from job.files import atomic, checksum
 from job.machine import device as devices
 from job.machine import environment, provenance, runtime
 from job.network import kernel
+from job.network.fresh import FreshProcess
 from job.network.predictor import Predictor
 from job.output import existing, finished
 from job.output.finished import FinishedRun, VerifiedRun
@@ -76,7 +77,7 @@ class _Job:
             return self._nothing_to_do(before)
         with self._output.locked():
             # Once more: what was waited for may have changed or finished the run.
-            if not _is_still(before, self._output):
+            if not existing.is_still(before, self._output.folder):
                 before = self._find()
             self._output.sweep()
             if before is not None and before.holds(self._configuration.trials()):
@@ -233,8 +234,10 @@ class _Job:
         run = FinishedRun.of_results(
             self._output.folder, self._record, data, self._trials, baseline, known, held_out, chosen, teaching
         )
-        predictors, models = self._models(run, before)
-        self._output.publish(run, models | self._files(run), before, partial(self._verify, predictors))
+        # It takes seconds to be ready, in which the models are made.
+        with closing(FreshProcess()) as fresh:
+            predictors, models = self._models(run, before)
+            self._output.publish(run, models | self._files(run), before, partial(self._verify, predictors, fresh))
         return run.metrics
 
     def _ids(self, test: Reviews) -> list[str | None] | None:
@@ -298,20 +301,12 @@ class _Job:
             files[WORD_INDEX] = to_json(used_word_index(self._corpus.words, tokens))
         return files
 
-    def _verify(self, predictors: list[Predictor]) -> None:
+    def _verify(self, predictors: list[Predictor], fresh: FreshProcess) -> None:
         train, validation, _ = self._parts
         # Not of the test part, which is for scores only.
         asked = validation if len(validation) else train
-        verify(self._output.folder, predictors, [asked.text(place) for place in range(min(_VERIFIED, len(asked)))])
-
-
-def _is_still(before: VerifiedRun | None, output: Output) -> bool:
-    """Whether what was found before the lock was taken is there unchanged, so that no file is hashed twice."""
-    if before is None:
-        return not output.is_finished()
-    path = output.folder / finished.RECORD
-    with atomic.explained(path):
-        return output.is_finished() and path.exists() and checksum.of_file(path) == before.record_hash
+        texts = [asked.text(place) for place in range(min(_VERIFIED, len(asked)))]
+        verify(self._output.folder, predictors, texts, fresh)
 
 
 def _write_events(trials: Trials, folder: Path) -> None:

@@ -1,9 +1,6 @@
 """The SavedModel: a text in, a probability out, with tokenizer and vocabulary inside. Needs TensorFlow alone, and no GPU."""
 
-import json
-import os
-import subprocess
-import sys
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,26 +17,12 @@ from job.data.ngrams import Ngrams
 from job.data.tokens import APOSTROPHES, FIRST_WORD_ID, SEPARATORS
 from job.errors import JobError
 from job.network.build import as_input
+from job.network.fresh import FreshProcess
 from job.network.predictor import EnsemblePredictor, LinearPredictor, NetworkPredictor, Predictor
 from job.output.results import LinearWeights
 from job.presets import HALF, PAD, START, UNKNOWN, Hyperparameters
 
 _TOLERANCE = 1e-5
-_SECONDS = 600
-# Loads each model as a server would, in a process that knows nothing of this package, and asks it for the texts.
-_ASK = """
-import json, sys
-# Keras, which TensorFlow imports, would import these where they are installed: a second for nothing.
-sys.modules.update(matplotlib=None, sklearn=None)
-import tensorflow as tf
-asked = json.load(sys.stdin)
-answers = []
-for folder in asked["folders"]:
-    serve = tf.saved_model.load(folder).signatures["serving_default"]
-    found = [serve(text=tf.constant([text])) for text in asked["texts"]]
-    answers.append([[float(each["probability"][0]), each["label"].numpy()[0].decode()] for each in found])
-print(json.dumps(answers))
-"""
 
 
 class _Tokenizer(tf.Module):
@@ -242,33 +225,25 @@ def save(model: TextModel, folder: Path) -> None:
     tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
 
 
-def verify(folders: list[Path], texts: list[str], expected: list[NDArray[np.float32]], thresholds: list[float]) -> float:
+def verify(
+    folders: list[Path],
+    texts: list[str],
+    expected: list[NDArray[np.float32]],
+    thresholds: list[float],
+    fresh: FreshProcess | None = None,
+) -> float:
     """Loads SavedModels in a fresh process without a GPU; the largest difference from the trained networks' probabilities.
 
     Args:
         expected: For each folder the probabilities <float32>[texts] that the trained network gave.
         thresholds: For each folder, above which probability a text is labelled positive.
+        fresh: The process, where one was started ahead.
 
     Raises:
         JobError: A model cannot be loaded there or computes something else, which is a defect.
     """
-    asked = json.dumps({"folders": [str(folder.resolve()) for folder in folders], "texts": texts})
-    # Not this package's folder, which could be found where Python was started; nor that warnings are to be errors.
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONWARNINGS")}
-    done = subprocess.run(
-        [sys.executable, "-c", _ASK],
-        input=asked,
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        cwd=folders[0],
-        env=environment | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    try:
-        answers: list[Any] = json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, ValueError):
-        last = " ".join((done.stderr.strip().splitlines() or ["no message"])[-1].split())[:300]
-        raise JobError(f"{folders[0]}: the exported model cannot be loaded in a fresh process ({last})") from None
+    with contextlib.closing(fresh or FreshProcess()) as process:
+        answers = process.ask(folders, texts)
     worst = 0.0
     for folder, answered, wanted, threshold in zip(folders, answers, expected, thresholds, strict=True):
         got = np.array([probability for probability, _ in answered])

@@ -11,7 +11,7 @@ from typing import Any
 import pydantic
 
 from job.errors import ConfigurationError, DataError
-from job.files import atomic
+from job.files import atomic, checksum
 from job.output.finished import METRICS, RECORD, VerifiedRun, read_json
 from job.records.run import Identity
 
@@ -86,3 +86,12 @@ def _identity(values: dict[str, Any] | None) -> Identity | None:
         return Identity.model_validate((values or {}).get("identity"))
     except (pydantic.ValidationError, ConfigurationError):
         return None
+
+
+def is_still(before: VerifiedRun | None, folder: Path) -> bool:
+    """Whether what was found before the lock was taken is there unchanged, so that no file is hashed twice."""
+    if before is None:
+        return not (folder / METRICS).exists()
+    path = folder / RECORD
+    with atomic.explained(path):
+        return (folder / METRICS).exists() and path.exists() and checksum.of_file(path) == before.record_hash

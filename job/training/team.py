@@ -7,11 +7,10 @@ import logging
 import multiprocessing
 import queue
 import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection
+from multiprocessing import forkserver
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -21,6 +20,7 @@ from job.records.metrics import DeviceRecord
 from job.training import worker
 from job.training.desk import Desk
 from job.training.work import Work
+from job.training.workers import Heard, Worker, unknown_program
 
 log = logging.getLogger(__name__)
 Take = Callable[[int, Any], None]
@@ -81,57 +81,6 @@ class Alone:
                 take(place, result)
 
 
-class _Worker:
-    """A worker as its parent sees it. Threads of its own send and receive, so that one that is stuck holds nobody up.
-
-    Args:
-        heard: Takes what it says, and None when it is dead.
-    """
-
-    def __init__(self, process: Any, connection: Connection, slot: int, heard: "queue.SimpleQueue[_Heard]") -> None:
-        self.process, self.slot = process, slot
-        self.place: int | None = None
-        """Of the work that it does."""
-        self.silent = 0.0
-        """Seconds in which it could have been heard and was not."""
-        self.is_stuck = False
-        self.kills_before = 0
-        """For want of memory, on this machine, before it began what it does."""
-        self._connection, self._heard = connection, heard
-        self._letters: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        for each in (self._receive, self._send):
-            threading.Thread(target=each, name="worker", daemon=True).start()
-
-    def tell(self, kind: str, value: Any) -> None:
-        """Sends it something, and does not wait for it to be received."""
-        self._letters.put((kind, value))
-
-    def end(self, patience: float = 0.0) -> int | None:
-        """Makes sure that it is dead, by force when so many seconds have passed; the exit code."""
-        self.process.join(patience)
-        if self.process.exitcode is None:
-            self.process.kill()
-            self.process.join()
-        self._letters.put(("", None))
-        code: int | None = self.process.exitcode
-        return code
-
-    def _receive(self) -> None:
-        try:
-            while True:
-                self._heard.put((self, self._connection.recv()))
-        except (EOFError, OSError):
-            self._heard.put((self, None))
-
-    def _send(self) -> None:
-        with suppress(OSError):
-            while (letter := self._letters.get())[0]:
-                self._connection.send(letter)
-
-
-_Heard = tuple[_Worker, tuple[Any, ...] | None]
-
-
 class SideBySide:
     """Several at once, the longest first, each in a process of its own.
 
@@ -147,8 +96,8 @@ class SideBySide:
         self._context: Any = multiprocessing.get_context("spawn" if device.type == "gpu" else "forkserver")
         if device.type != "gpu":
             self._context.set_forkserver_preload(["job.training.nursery"])
-        self._workers: list[_Worker] = []
-        self._heard: queue.SimpleQueue[_Heard] = queue.SimpleQueue()
+        self._workers: list[Worker] = []
+        self._heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
         self._works: Sequence[Work] = ()
         self._desks: Sequence[Desk] = ()
         self._take: Take = lambda place, result: None
@@ -158,7 +107,11 @@ class SideBySide:
         """The largest resident set of a worker so far."""
 
     def __enter__(self) -> "SideBySide":
-        # At once: they take seconds to be ready, in which this process reads the data.
+        if self._device.type != "gpu":
+            # Importing TensorFlow takes seconds: there, and here, for the export.
+            with unknown_program():
+                forkserver.ensure_running()
+        runtime.import_tensorflow()
         while len(self._workers) < self._count:
             self._hire()
         return self
@@ -186,7 +139,7 @@ class SideBySide:
         while self._waiting or any(each.place is not None for each in self._workers):
             self._assign()
             started = time.monotonic()
-            heard: _Heard | None = None
+            heard: Heard | None = None
             with suppress(queue.Empty):
                 heard = self._heard.get(timeout=_POLL_SECONDS)
             self._watch(heard, time.monotonic() - started)
@@ -196,7 +149,7 @@ class SideBySide:
         if lost:
             raise lost[0]
 
-    def _watch(self, heard: _Heard | None, passed: float) -> None:
+    def _watch(self, heard: Heard | None, passed: float) -> None:
         """Ends workers that have not been heard of for long, while this process listened."""
         for each in self._workers:
             is_heard = heard is not None and heard[0] is each
@@ -211,9 +164,10 @@ class SideBySide:
         slot = min(set(range(self._count + 1)) - {each.slot for each in self._workers})
         cores = self._cores[slot * self._share : (slot + 1) * self._share]
         process = self._context.Process(target=worker.main, args=(theirs, self._device, cores, self._share), daemon=True)
-        process.start()
+        with unknown_program():
+            process.start()
         theirs.close()
-        self._workers.append(_Worker(process, ours, slot, self._heard))
+        self._workers.append(Worker(process, ours, slot, self._heard))
 
     def _assign(self) -> None:
         while self._waiting and sum(each.place is not None for each in self._workers) < self._count:
@@ -224,7 +178,7 @@ class SideBySide:
             idle.place, idle.kills_before = self._waiting.pop(0), memory.kills() or 0
             idle.tell("work", self._works[idle.place])
 
-    def _hear(self, mine: _Worker, kind: str, *values: Any) -> list[JobError]:
+    def _hear(self, mine: Worker, kind: str, *values: Any) -> list[JobError]:
         """Takes one message; where it says that a piece of work failed, why."""
         if kind == "alive":
             self.peak_memory_bytes = max(self.peak_memory_bytes, *values)
@@ -240,7 +194,7 @@ class SideBySide:
             self._end(mine, *values)
         return []
 
-    def _end(self, mine: _Worker, how: str, value: Any) -> None:
+    def _end(self, mine: Worker, how: str, value: Any) -> None:
         place, mine.place = mine.place, None
         assert place is not None
         label = self._works[place].label
@@ -260,7 +214,7 @@ class SideBySide:
         else:
             self._waiting.insert(0, place)
 
-    def _bury(self, mine: _Worker) -> list[JobError]:
+    def _bury(self, mine: Worker) -> list[JobError]:
         """After a worker's death: what it did is done again, unless that was tried often enough."""
         self._workers.remove(mine)
         code, place = mine.end(_STOP_SECONDS), mine.place

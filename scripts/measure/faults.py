@@ -36,10 +36,7 @@ from typing import Any
 
 import safetensors.numpy
 
-from job.records.metrics import DeviceRecord
-from job.training.desk import Desk
-from job.training.trial import Outcome
-from job.training.work import Train
+from scripts.measure.eager import EagerTrain
 
 SMALL = ["train", "--preset", "quickstart", "--device", "cpu", "--batch-size", "128", "--units", "24", "--log-format", "json"]
 FAILED = [*SMALL, "--epochs", "2", "--units", "4", "--batch-size", "1024", "--architecture", "rnn"]
@@ -185,17 +182,6 @@ def steps_done(output: Path) -> int:
     """Training steps of all processes that wrote to this output."""
     path = output.with_suffix(".steps")
     return path.stat().st_size if path.exists() else 0
-
-
-class EagerTrain(Train):
-    """In a worker, too, a run as short as this one is to leave snapshots."""
-
-    def do(self, desk: Desk, device: DeviceRecord) -> Outcome:
-        """See `Work`."""
-        from job.training import pace
-
-        pace.CHECKPOINT_SHARE = math.inf
-        return super().do(desk, device)
 
 
 def start_side_by_side(folder: Path, output: Path, workers: int) -> int:

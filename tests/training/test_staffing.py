@@ -7,7 +7,7 @@ import pytest
 
 from job.config import Request, resolve
 from job.errors import ConfigurationError
-from job.machine import device, memory
+from job.machine import memory, runtime
 from job.presets import Architecture, PresetName
 from job.training import staffing
 from tests.training.test_team import CPU
@@ -16,7 +16,7 @@ GIB = 1 << 30
 
 
 def choose(monkeypatch: pytest.MonkeyPatch, trainings: int, cores: int, free: float | None, **options: Any) -> staffing.Staff:
-    monkeypatch.setattr(device, "cores", lambda: cores)
+    monkeypatch.setattr(runtime, "cores", lambda: cores)
     monkeypatch.setattr(memory, "available", lambda: None if free is None else int(free * GIB))
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
     return staffing.choose(resolve(Request(preset=PresetName.standard, **options)), CPU, trainings)
@@ -42,14 +42,14 @@ def test_cores_are_shared_out_and_bound_where_no_other_job_may_want_the_same(mon
     found = choose(monkeypatch, 3, 8, None)
     assert (found.workers, found.share, found.cores) == (3, 2, list(range(8)))
     # A quota of two cores on a machine of eight: nobody says which.
-    monkeypatch.setattr(device, "cores", lambda: 2)
+    monkeypatch.setattr(runtime, "cores", lambda: 2)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     configuration = resolve(Request(preset=PresetName.standard))
     assert staffing.choose(configuration, CPU, 4).cores == []
 
 
 def test_a_gpu_is_shared_by_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "cores", lambda: 16)
+    monkeypatch.setattr(runtime, "cores", lambda: 16)
     monkeypatch.setattr(memory, "available", lambda: 100 * GIB)
     configuration = resolve(Request(preset=PresetName.standard))
     large, small = (CPU.but(type="gpu", memory_bytes=size * GIB) for size in (80, 8))
