@@ -21,7 +21,7 @@ runtime.prepare_tensorflow()
 
 STEP = """
 from dataclasses import replace
-from job.machine import device
+from job.machine import runtime
 runtime.prepare_tensorflow()
 import numpy as np, tensorflow as tf
 from job.network.build import build
