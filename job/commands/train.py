@@ -121,9 +121,10 @@ class _Job:
     def _gather(self, device: DeviceRecord, trials: int) -> Team:
         """Who does the trainings that are left."""
         staff = staffing.choose(self._configuration, device, trials)
+        if staff.workers > 1 or (trials > 1 and self._configuration.workers is None):
+            log.info(staff.why)
         if staff.workers == 1:
             return Alone(device)
-        log.info(staff.why)
         return SideBySide(device, staff.workers, staff.cores, staff.share)
 
     def _recipe(self, trainer: Trainer) -> Recipe:

@@ -195,7 +195,7 @@ def read_reviews(path: Path, word_count: int, warnings: list[str]) -> Iterator[R
     try:
         with explained(path, "an .npz that this user may read"):
             archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, ValueError, RuntimeError) as error:
         raise DataError(f"{path}: expected an .npz archive with {', '.join(_MEMBERS)}, but it is not one ({error})") from None
     with archive:
         missing = [name for name in _MEMBERS if name + ".npy" not in archive.namelist()]

@@ -56,7 +56,9 @@ def choose(configuration: Configuration, device: DeviceRecord, trials: int) -> S
     # Where a quota bounds the cores and not a set of them, others may be bound to the very ones that would be taken here.
     is_ours = len(allowed) == cores and count * share <= cores
     why = f"--workers {asked}" if asked is not None else ", ".join(bounds)
-    return Staff(count, allowed if is_ours and count > 1 else [], share, f"{count} trainings at a time ({why})")
+    return Staff(
+        count, allowed if is_ours and count > 1 else [], share, f"{count} training{'s' * (count > 1)} at a time ({why})"
+    )
 
 
 def _trainings(configuration: Configuration, trials: int) -> int:

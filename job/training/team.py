@@ -204,7 +204,7 @@ class SideBySide:
             raise RuntimeError(f"{label}, in a process of its own:\n{value}")
         elif isinstance(value, (DeviceMemoryError, MemoryError)) and self._count > 1:
             self._count -= 1
-            log.warning(f"{label}: {value or 'the memory did not suffice'}; going on with {self._count} side by side")
+            log.warning(f"{label}: {str(value) or 'the memory did not suffice'}; going on with {self._count} side by side")
             # Its memory is only given back when it ends.
             self._workers.remove(mine)
             mine.end()
