@@ -46,7 +46,7 @@ def choose(configuration: Configuration, device: DeviceRecord, trials: int) -> S
     room = None if free is None else max(1, (free - _PARENT_BYTES) // need)
     bounds = {f"{trainings} trainings": trainings, f"{cores} cores": cores}
     if room is not None and free is not None:
-        bounds[f"{free / 2**30:.1f} GiB of free memory, of which each may take {need / 2**30:.1f}"] = int(room)
+        bounds[f"{free / 2**30:.1f} GiB of free memory, of which each may take {need / 2**30:.1f} GiB"] = int(room)
     if device.type == "gpu":
         bounds[f"a GPU of {(device.memory_bytes or 0) / 2**30:.0f} GiB"] = max(1, (device.memory_bytes or 0) // _GPU_BYTES)
         bounds[f"at most {_MOST_ON_GPU} on a GPU"] = _MOST_ON_GPU
