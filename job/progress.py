@@ -15,7 +15,7 @@ from job.machine import signals, terminal
 if TYPE_CHECKING:
     from job.records.history import Epoch
     from job.training.desk import Label
-    from job.training.loop import Position
+    from job.training.position import Position
 
 
 class Display:

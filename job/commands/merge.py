@@ -9,21 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
-from job.commands.models import Models, exported, verify
+from job.commands.models import Models
+from job.commands.publishing import Publishing, pages
 from job.config import DeviceChoice, fingerprint, shard_folder
 from job.data.evidence import Tables
 from job.errors import ConfigurationError, MissingInputError, TemporaryError
 from job.files import reading
 from job.machine import device
-from job.network.predictor import Predictor
 from job.output import existing, finished
 from job.output.finished import FinishedRun
-from job.output.folder import DEPENDENCY, EVENTS, WORD_INDEX, Content, Output
+from job.output.folder import EVENTS, WORD_INDEX, Content, Output
 from job.output.results import Trials
 from job.presets import ModelName
-from job.records.metrics import Metrics
+from job.records.metrics import DeviceRecord, Metrics
 from job.records.run import PlannedTrial, RunRecord, ShardRecord
-from job.report import examples, page
+from job.report import examples
+from job.training.team import Alone
 
 log = logging.getLogger(__name__)
 _POLL_SECONDS = 1.0
@@ -178,23 +179,19 @@ def _publish(output: Output, shards: list[FinishedRun], trials: Trials) -> Metri
         chosen,
         first.teaching,
     )
-    files = _models(shards, trials)
-    together = _ensemble(run, first)
-    if together:
-        files |= exported(together, trials.weights_to_safetensors())
+    files = _models(shards, trials) | pages(run)
     files[EVENTS] = partial(_copy, [shard.folder / EVENTS for shard in shards])
     for name in (finished.VOCABULARY, WORD_INDEX, finished.TRAINING_HASHES, finished.EVIDENCE):
         if (first.folder / name).exists():
             files[name] = (first.folder / name).read_bytes()
-    files[finished.REPORT] = page.render(run)
-    if run.metrics.dependency:
-        files[DEPENDENCY] = page.draw_memory(run.metrics.dependency)
     output.write_record(record)
     words = first.words()
     asked = [" ".join(words[place::_APART]) for place in range(min(_APART, len(words)))]
-    output.publish(
-        run, files, verify=lambda: verify(folder=output.folder, predictors=[together] if together else [], texts=asked)
-    )
+    cpu = device.select(DeviceChoice.cpu, False)
+    with output.scratch() as scratch, Publishing(Alone(cpu), output.folder, scratch, asked) as publishing:
+        _export_ensemble(publishing, run, first, cpu)
+        publishing.finish()
+        output.publish(run, files | publishing.files)
     return run.metrics
 
 
@@ -230,16 +227,15 @@ def _models(shards: list[FinishedRun], trials: Trials) -> dict[str, Content]:
     return files | (_model(shards[0], ModelName.baseline) if ModelName.baseline in shards[0].models() else {})
 
 
-def _ensemble(run: FinishedRun, shard: FinishedRun) -> Predictor | None:
+def _export_ensemble(publishing: Publishing, run: FinishedRun, shard: FinishedRun, cpu: DeviceRecord) -> None:
     """What all shards' models say together; a shard's own ensemble is of its part alone."""
     linear = shard.linear_weights()
     if run.ensemble is None or linear is None:
-        return None
+        return
     arrays = shard.evidence()
-    tables = Tables.of_arrays(arrays) if arrays else None
-    models = Models(run.record.identity.hyperparameters, shard.words(), tables, device.select(DeviceChoice.cpu, False))
-    weights = {(str(name), each.record.seed): each.weights or [] for name, each in run.trials}
-    return models.ensemble(run.ensemble.record, weights, linear)
+    models = Models(run.record.identity.hyperparameters, shard.words(), Tables.of_arrays(arrays) if arrays else None, cpu)
+    make = partial(models.ensemble, run.ensemble.record, run.trials.weights(), linear)
+    publishing.export(ModelName.ensemble, make, run.trials.weights_to_safetensors())
 
 
 def _model(shard: FinishedRun, name: ModelName) -> dict[str, Content]:

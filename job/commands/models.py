@@ -1,26 +1,25 @@
 """The models of a run: from its results to predictors, and to the files that they are exported as."""
 
-import logging
-from collections.abc import Mapping, Sequence
-from functools import partial
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from job.data.evidence import Tables
+from job.files import atomic
 from job.network import kernel
-from job.network.fresh import FreshProcess
 from job.network.predictor import EnsemblePredictor, LinearPredictor, NetworkPredictor, Predictor
 from job.output import finished
-from job.output.folder import Content
 from job.output.results import LinearWeights
-from job.presets import Architecture, Hyperparameters, ModelName
+from job.presets import HALF, Architecture, Hyperparameters, ModelName
 from job.records.ensemble import EnsembleRecord
 from job.records.metrics import DeviceRecord
+from job.records.trials import BaselineRecord, TrialRecord
+from job.training.desk import Desk, Label
 
-log = logging.getLogger(__name__)
-_ODD_TEXTS = ("", " ", "GREAT!!! Isn't it?", "naïve café — «über»", "a\ttab, a\r and a \0 byte", "word " * 3000)
 Weights = Mapping[tuple[str, int], list[NDArray[np.float32]]]
 """Of networks, by architecture and seed."""
 
@@ -72,43 +71,65 @@ class Models:
         return EnsemblePredictor(members, self._words, record.threshold.value)
 
 
-def exported(predictor: Predictor, weights: bytes | None = None) -> dict[str, Content]:
-    """A model's files, by name.
-
-    Args:
-        weights: The content of the file that holds its weights; of a network none, which is made here.
-    """
-    from job.network import build, export
-
-    name = predictor.name
-    content: Content
-    if isinstance(predictor, NetworkPredictor):
-        network, tables = predictor.forward.network, predictor.tables
-        content = (build.with_tables(network, predictor.forward.values, tables) if tables else network).save
-    else:
-        assert weights is not None
-        content = weights
-    return {
-        f"{name}/{finished.model_file(name)}": content,
-        f"{name}/{finished.SAVED_MODEL}": partial(export.save, export.text_model(predictor)),
-    }
+def threshold(record: TrialRecord | BaselineRecord) -> float:
+    """Above which a model's probability is labelled positive."""
+    return record.threshold.value if record.threshold else HALF
 
 
-def verify(folder: Path, predictors: Sequence[Predictor], texts: Sequence[str], fresh: FreshProcess | None = None) -> None:
-    """The exported models must give, in a process of their own, what these do.
+@dataclass(frozen=True)
+class Exported:
+    """A model as it was exported."""
 
-    Args:
-        fresh: That process, where one was started ahead.
+    name: ModelName
+    files: dict[str, Path]
+    """What it consists of, by where it belongs in the output: files and folders, not there yet."""
+    expected: NDArray[np.float32]
+    """What the model itself says of the texts, <float32>[texts]."""
+    threshold: float
 
-    Raises:
-        JobError: One does not.
-    """
-    if not predictors:
-        return
-    from job.network import export
 
-    asked = [*texts, *_ODD_TEXTS]
-    folders = [folder / each.name / finished.SAVED_MODEL for each in predictors]
-    expected = [each.probabilities(asked) for each in predictors]
-    difference = export.verify(folders, asked, expected, [each.threshold for each in predictors], fresh)
-    log.info(f"exported models loaded in a fresh process: {difference:.1e} from the trained ones at most")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Export:
+    """The work (job/training/work.py) of exporting a model; gives an `Exported`."""
+
+    name: ModelName
+    make: Callable[[], Predictor]
+    """Of the methods of `Models`, with its arguments."""
+    weights: bytes | None
+    """The content of the file that holds its weights; of a network none, which is made here."""
+    folder: Path
+    """Takes the files; it is there, in the output."""
+    texts: list[str]
+
+    @property
+    def label(self) -> Label:
+        """See `Work`, as with the next one."""
+        return Label(f"export of {self.name}")
+
+    @property
+    def cost(self) -> float:
+        """See `Work`: seconds, which is next to nothing."""
+        return 2.0 if self.name is ModelName.ensemble else 1.0
+
+    def do(self, desk: Desk, device: DeviceRecord) -> Exported:
+        """See `Work`.
+
+        Raises:
+            OutputError, InputOutputError: The folder cannot be written.
+        """
+        # Not before TensorFlow is set up.
+        from job.network import build, export
+
+        predictor = self.make()
+        with atomic.explained(self.folder.parent / self.name):
+            made = Path(tempfile.mkdtemp(dir=self.folder))
+            file, folder = made / finished.model_file(self.name), made / finished.SAVED_MODEL
+            if isinstance(predictor, NetworkPredictor):
+                network, tables = predictor.forward.network, predictor.tables
+                (build.with_tables(network, predictor.forward.values, tables) if tables else network).save(file)
+            else:
+                assert self.weights is not None
+                file.write_bytes(self.weights)
+            export.save(export.text_model(predictor), folder)
+        files = {f"{self.name}/{each.name}": each for each in (file, folder)}
+        return Exported(self.name, files, predictor.probabilities(self.texts), predictor.threshold)

@@ -1,7 +1,6 @@
 """The job: data, device, one trial after another, the baseline, results."""
 
 import logging
-from contextlib import closing
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -9,7 +8,8 @@ import numpy as np
 
 import job
 from job.analysis import scores
-from job.commands.models import Models, exported, verify
+from job.commands.models import Models, threshold
+from job.commands.publishing import Publishing
 from job.config import Configuration, fingerprint
 from job.data import corpus as corpora
 from job.data import findings
@@ -18,20 +18,18 @@ from job.data.imdb import used_word_index
 from job.data.reviews import Parts, Reviews, split
 from job.errors import DeviceError
 from job.machine import device as devices
-from job.machine import environment, provenance, runtime
+from job.machine import environment, provenance
 from job.network import kernel
-from job.network.fresh import FreshProcess
-from job.network.predictor import Predictor
 from job.output import existing, finished
 from job.output.finished import FinishedRun, VerifiedRun
-from job.output.folder import DEPENDENCY, EVENTS, WORD_INDEX, Content, Output, to_npy
+from job.output.folder import WORD_INDEX, Content, Output, to_npy
 from job.output.predictions import TestReviews
-from job.output.results import BaselineResult, Trials
-from job.presets import ClassWeight, ModelName, PresetName
+from job.output.results import BaselineResult, TrialResult, Trials
+from job.presets import Architecture, ClassWeight, ModelName, PresetName
 from job.records.base import to_json
 from job.records.metrics import DataRecord, DeviceRecord, Metrics
 from job.records.run import Look, RunRecord
-from job.report import examples, page
+from job.report import examples
 from job.training import staffing
 from job.training.desk import Display
 from job.training.distances import NetworksOverDistances
@@ -41,7 +39,7 @@ from job.training.trainer import Recipe, SingleNetworks, Trainer
 
 log = logging.getLogger(__name__)
 # Reviews that the exported models are asked.
-_VERIFIED = 40
+_ASKED = 40
 
 
 def train(configuration: Configuration, display: Display, fresh: bool) -> Metrics:
@@ -68,6 +66,7 @@ class _Job:
         self._corpus = corpora.load(configuration.source, spare=spare)
         self._identity = configuration.identity(self._corpus.sha256)
         self._trials = Trials()
+        self._baseline: BaselineResult | None = None
         self._teacher: Teacher | None = None
 
     def run(self) -> Metrics:
@@ -103,24 +102,35 @@ class _Job:
             self._output.discard()
         device = self._select_device()
         self._begin(device)
-        baseline = self._take_over(before)
+        self._baseline = self._take_over(before)
         left = [trial for trial in self._configuration.trials() if not self._trials.holds(*trial)]
         team = self._gather(device, len(left))
-        with team:
-            cache = self._configuration.source.cache
-            trainer = Trainer(self._output, cache, team, self._display, self._look, self._spare)
+        source, output = self._configuration.source, self._output
+        with (
+            output.scratch() as scratch,
+            team,
+            Publishing(team, output.folder, scratch, self._asked()) as self._publishing,
+        ):
+            trainer = Trainer(output, source.cache, team, self._display, self._look, self._spare)
             recipe = self._recipe(trainer)
-            recipe.train(left, self._trials.add)
-        workers = f", at most {team.peak_memory_bytes / 2**20:,.0f} MiB in a worker" if team.peak_memory_bytes else ""
-        log.info(f"peak memory {provenance.peak_memory_bytes() / 2**20:,.0f} MiB{workers}; {trainer.describe_checkpoints()}")
-        if self._configuration.shard is None:
-            # A shard may hold nothing but diverged trials; whether an architecture is lost, `merge` finds out.
-            self._trials.require_finished()
-        return self._publish(baseline or self._train_baseline(recipe), before)
+            if self._baseline is None:
+                trainer.add(recipe.baseline(), self._keep_baseline)
+            else:
+                self._export_baseline(self._baseline)
+            recipe.train(left, partial(self._keep, before))
+            trainer.finish()
+            workers = f", at most {team.peak_memory_bytes / 2**20:,.0f} MiB in a worker" if team.peak_memory_bytes else ""
+            log.info(
+                f"peak memory {provenance.peak_memory_bytes() / 2**20:,.0f} MiB{workers}; {trainer.describe_checkpoints()}"
+            )
+            if self._configuration.shard is None:
+                # A shard may hold nothing but diverged trials; whether an architecture is lost, `merge` finds out.
+                self._trials.require_finished()
+            return self._publish(before)
 
     def _gather(self, device: DeviceRecord, trials: int) -> Team:
         """Who does the trainings that are left."""
-        staff = staffing.choose(self._configuration, device, trials)
+        staff = staffing.choose(self._configuration, device, trials, int(self._corpus.lengths.max(initial=0)))
         if staff.workers > 1 or (trials > 1 and self._configuration.workers is None):
             log.info(staff.why)
         if staff.workers == 1:
@@ -197,18 +207,47 @@ class _Job:
             self._output.save_result(architecture, self._trials.add(architecture, result))
         return there.baseline
 
-    def _train_baseline(self, recipe: Recipe) -> BaselineResult:
-        result = recipe.train_baseline()
+    def _keep_baseline(self, result: BaselineResult) -> None:
         record = result.record
         log.info(f"baseline: {record.name}, test accuracy {record.test.accuracy:.4f}, {record.seconds:.1f} s")
         self._output.save_baseline(result)
-        return result
+        self._baseline = result
+        self._export_baseline(result)
+
+    def _export_baseline(self, baseline: BaselineResult) -> None:
+        linear = baseline.weights
+        if linear is not None:
+            make = partial(self._models.linear, linear, threshold(baseline.record))
+            self._publishing.export(ModelName.baseline, make, linear.to_safetensors())
+
+    def _keep(self, before: VerifiedRun | None, name: Architecture, result: TrialResult) -> TrialResult:
+        kept = self._trials.add(name, result)
+        wanted = [seed for each, seed in self._configuration.trials() if each == name]
+        if all(self._trials.holds(name, seed) for seed in wanted):
+            best, entry = self._trials.best(name), before.metrics.architectures.get(name) if before else None
+            # The finished run before left its best seed's model, which stays where no other one is better.
+            if best and best.weights is not None and (entry is None or entry.best_seed != best.record.seed):
+                make = partial(self._models.network, name, best.record.seed, best.weights, threshold(best.record))
+                self._publishing.export(ModelName(name), make)
+        return kept
+
+    @cached_property
+    def _models(self) -> Models:
+        return Models(self._configuration.hyperparameters, self._corpus.words, self._tables, self._record.device)
+
+    def _asked(self) -> list[str]:
+        """Texts that the exported models are asked."""
+        train, validation, _ = self._parts
+        # Not of the test part, which is for scores only.
+        asked = validation if len(validation) else train
+        return [asked.text(place) for place in range(min(_ASKED, len(asked)))]
 
     @cached_property
     def _parts(self) -> Parts:
         return split(self._corpus, next(iter(self._configuration.hyperparameters.values())))
 
-    def _publish(self, baseline: BaselineResult, before: VerifiedRun | None) -> Metrics:
+    def _publish(self, before: VerifiedRun | None) -> Metrics:
+        assert self._baseline is not None
         corpus, (train, validation, test) = self._corpus, self._parts
         used = len(train) + len(validation) + len(test)
         beyond = {"not among those that the preset takes": count} if (count := len(corpus.labelled) - used) else {}
@@ -233,12 +272,12 @@ class _Job:
             self._look("scores of the ensemble")
         teaching = self._teacher.teaching() if self._teacher else None
         run = FinishedRun.of_results(
-            self._output.folder, self._record, data, self._trials, baseline, known, held_out, chosen, teaching
+            self._output.folder, self._record, data, self._trials, self._baseline, known, held_out, chosen, teaching
         )
-        # It takes seconds to be ready, in which the models are made.
-        with closing(FreshProcess()) as fresh:
-            predictors, models = self._models(run, before)
-            self._output.publish(run, models | self._files(run), before, partial(self._verify, predictors, fresh))
+        self._export_ensemble(run, before)
+        self._publishing.draw(run)
+        self._publishing.finish()
+        self._output.publish(run, self._publishing.files | self._files(), before)
         return run.metrics
 
     def _ids(self, test: Reviews) -> list[str | None] | None:
@@ -248,35 +287,13 @@ class _Job:
         place = {index: number for number, index in enumerate(self._corpus.part("test").tolist())}
         return [ids[place[index]] for index in test.indices.tolist()]
 
-    def _models(self, run: FinishedRun, before: VerifiedRun | None) -> tuple[list[Predictor], dict[str, Content]]:
-        """The models that the finished run before has not left as they are, and their files."""
-        runtime.start_tensorflow()
-        tables = self._tables()
-        values = self._configuration.hyperparameters
-        models = Models(values, self._corpus.words, tables, self._record.device)
-        predictors: list[Predictor] = []
-        files: dict[str, Content] = {}
-        for name in self._trials.architectures:
-            best = self._trials.best(name)
-            entry = before.metrics.architectures.get(name) if before else None
-            if best is None or best.weights is None or (entry and entry.best_seed == best.record.seed):
-                continue
-            predictors.append(models.network(name, best.record.seed, best.weights, run.metrics.threshold(ModelName(name))))
-            files |= exported(predictors[-1])
-        linear = run.baseline.weights
-        if linear is not None:
-            predictors.append(models.linear(linear, run.metrics.threshold(ModelName.baseline)))
-            files |= exported(predictors[-1], linear.to_safetensors())
-        elif before is not None:
-            linear = before.linear_weights()
+    def _export_ensemble(self, run: FinishedRun, before: VerifiedRun | None) -> None:
+        linear = run.baseline.weights or (before.linear_weights() if before else None)
         if run.ensemble is not None and linear is not None:
-            weights = {(str(name), each.record.seed): each.weights or [] for name, each in self._trials}
-            predictors.append(models.ensemble(run.ensemble.record, weights, linear))
-            files |= exported(predictors[-1], self._trials.weights_to_safetensors())
-        if tables is not None:
-            files[finished.EVIDENCE] = tables.to_safetensors()
-        return predictors, files
+            make = partial(self._models.ensemble, run.ensemble.record, self._trials.weights(), linear)
+            self._publishing.export(ModelName.ensemble, make, self._trials.weights_to_safetensors())
 
+    @cached_property
     def _tables(self) -> Tables | None:
         """Where the networks look up their evidence; None where they read none."""
         from job.training import evidence
@@ -286,31 +303,17 @@ class _Job:
                 return evidence.load(self._parts.train, values, self._configuration.source.cache, self._spare).tables
         return None
 
-    def _files(self, run: FinishedRun) -> dict[str, Content]:
+    def _files(self) -> dict[str, Content]:
+        """Those of which none takes long."""
         hashes = np.sort(np.concatenate([part.hashes for part in self._parts[:2]]))
         files: dict[str, Content] = {
-            EVENTS: partial(_write_events, self._trials),
             finished.VOCABULARY: to_json(self._corpus.words),
             finished.TRAINING_HASHES: to_npy(hashes),
-            finished.REPORT: page.render(run),
         }
-        if run.metrics.dependency:
-            files[DEPENDENCY] = page.draw_memory(run.metrics.dependency)
+        if self._tables is not None:
+            files[finished.EVIDENCE] = self._tables.to_safetensors()
         if self._configuration.preset is PresetName.seed:
             read = np.concatenate([part.indices for part in self._parts])
             tokens = Reviews(self._corpus, read, self._parts.train.vocabulary_size).flat()
             files[WORD_INDEX] = to_json(used_word_index(self._corpus.words, tokens))
         return files
-
-    def _verify(self, predictors: list[Predictor], fresh: FreshProcess) -> None:
-        train, validation, _ = self._parts
-        # Not of the test part, which is for scores only.
-        asked = validation if len(validation) else train
-        texts = [asked.text(place) for place in range(min(_VERIFIED, len(asked)))]
-        verify(self._output.folder, predictors, texts, fresh)
-
-
-def _write_events(trials: Trials, folder: Path) -> None:
-    from job.output import tensorboard
-
-    tensorboard.write(trials, folder)

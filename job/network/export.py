@@ -1,6 +1,5 @@
 """The SavedModel: a text in, a probability out, with tokenizer and vocabulary inside. Needs TensorFlow alone, and no GPU."""
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,18 +10,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from job.analysis import ensemble
-from job.analysis.scores import is_positive
 from job.data.evidence import Tables
 from job.data.ngrams import Ngrams
 from job.data.tokens import APOSTROPHES, FIRST_WORD_ID, SEPARATORS
-from job.errors import JobError
 from job.network.build import as_input
-from job.network.fresh import FreshProcess
 from job.network.predictor import EnsemblePredictor, LinearPredictor, NetworkPredictor, Predictor
 from job.output.results import LinearWeights
 from job.presets import HALF, PAD, START, UNKNOWN, Hyperparameters
-
-_TOLERANCE = 1e-5
 
 
 class _Tokenizer(tf.Module):
@@ -223,37 +217,3 @@ def text_model(predictor: Predictor) -> TextModel:
 def save(model: TextModel, folder: Path) -> None:
     """Writes a SavedModel, with `serving_default` as its signature, to a folder."""
     tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
-
-
-def verify(
-    folders: list[Path],
-    texts: list[str],
-    expected: list[NDArray[np.float32]],
-    thresholds: list[float],
-    fresh: FreshProcess | None = None,
-) -> float:
-    """Loads SavedModels in a fresh process without a GPU; the largest difference from the trained networks' probabilities.
-
-    Args:
-        expected: For each folder the probabilities <float32>[texts] that the trained network gave.
-        thresholds: For each folder, above which probability a text is labelled positive.
-        fresh: The process, where one was started ahead.
-
-    Raises:
-        JobError: A model cannot be loaded there or computes something else, which is a defect.
-    """
-    with contextlib.closing(fresh or FreshProcess()) as process:
-        answers = process.ask(folders, texts)
-    worst = 0.0
-    for folder, answered, wanted, threshold in zip(folders, answers, expected, thresholds, strict=True):
-        got = np.array([probability for probability, _ in answered])
-        difference = float(np.max(np.abs(got - wanted)))
-        if not difference <= _TOLERANCE:
-            raise JobError(
-                f"{folder}: the exported model differs from the trained one by {difference:.2g}; at most {_TOLERANCE} is rounding"
-            )
-        said = np.array([label == "positive" for _, label in answered])
-        if not np.array_equal(said, is_positive(got, threshold)):
-            raise JobError(f"{folder}: the exported model does not label by its threshold of {threshold:g}")
-        worst = max(worst, difference)
-    return worst

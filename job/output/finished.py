@@ -224,6 +224,10 @@ class FinishedRun(VerifiedRun):
             examples=Examples.parse((folder / EXAMPLES).read_bytes()),
         )
 
+    def without_weights(self) -> Self:
+        """The same run, for what needs no models."""
+        return replace(self, trials=self.trials.without_weights(), baseline=replace(self.baseline, weights=None))
+
     @property
     def labels(self) -> NDArray[np.int8]:
         """The labels of the test reviews, <int8>[test reviews]."""

@@ -27,10 +27,10 @@ from job.presets import Architecture, ModelName
 from job.records.history import HistoryRow
 from job.records.run import RunRecord
 
-Saver = Callable[[Path], None]
-"""Writes a file or a folder to a path, where a library must write by itself."""
+Saver = Callable[[Path], object]
+"""Copies or moves a file or a folder to a path."""
 Content = bytes | Iterable[bytes] | Saver
-"""Of a file: whole, in pieces, or written by a library."""
+"""Of a file: whole, in pieces, or there already, in another place."""
 
 WORD_INDEX, DEPENDENCY, EVENTS = "word_index.json", "dependency.svg", "tensorboard"
 _OTHERS = (finished.EXAMPLES, finished.REPORT, finished.VOCABULARY, finished.TRAINING_HASHES, WORD_INDEX, DEPENDENCY)
@@ -101,6 +101,18 @@ class Output:
         """
         with WriterLock(self.folder) as self._lock:
             yield
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder in the output for what is to be published and not finished yet. What a kill leaves of it is swept."""
+        self._guard()
+        folder = atomic.temporary(self.folder / "scratch")
+        try:
+            with atomic.explained(folder):
+                folder.mkdir()
+            yield folder
+        finally:
+            atomic.remove(folder)
 
     def _guard(self) -> None:
         if self._lock is not None:
@@ -174,14 +186,12 @@ class Output:
         run: FinishedRun,
         files: Mapping[str, Content],
         before: VerifiedRun | None = None,
-        verify: Callable[[], None] = lambda: None,
     ) -> None:
         """Writes everything that a finished run leaves, metrics.json last.
 
         Args:
             files: What is not made of `run` alone, by name.
             before: The finished run that is replaced; its models stay where `files` holds no other ones.
-            verify: Called when all but run.json and metrics.json is in its place; may raise.
         """
         self._guard()
         with atomic.explained(self.folder / finished.METRICS):
@@ -204,7 +214,6 @@ class Output:
         if len(run.baseline.validation) or any(len(result.validation) for _, result in run.trials):
             hashes |= self._add(finished.VALIDATION_PREDICTIONS, _validation_predictions(run))
         hashes |= self._add(finished.EXAMPLES, run.examples.to_json())
-        verify()
         content = run.metrics.to_json()
         hashes[finished.METRICS] = hashlib.sha256(content).hexdigest()
         self.write_record(run.record.but(state="finished", files=hashes))
@@ -218,7 +227,7 @@ class Output:
         self.write_record(run.record.but(files=(run.record.files or {}) | {name: digest}))
 
     def _add(self, name: str, content: Content) -> dict[str, str]:
-        """Writes a file, or what a library writes; the hash of each file by name."""
+        """Writes a file, or what is in another place; the hash of each file by name."""
         if callable(content):
             self._save(name, content)
             path = self.folder / name
@@ -235,9 +244,8 @@ class Output:
         return {name: digest.hexdigest()}
 
     def _save(self, name: str, saver: Saver) -> None:
-        """Keras and TensorFlow write by themselves: under a temporary name, which is then renamed."""
+        """First under a temporary name, which is then renamed."""
         path = self.folder / name
-        # Keras insists on the ending.
         unfinished = atomic.temporary(path)
         staging = unfinished / path.name
         self._guard()

@@ -183,6 +183,17 @@ class Trials:
                 results[seed] = replace(each, weights=None)
         return results[result.record.seed]
 
+    def weights(self) -> dict[tuple[str, int], list[NDArray[np.float32]]]:
+        """Those that are kept, by architecture and seed."""
+        return {(str(name), each.record.seed): each.weights for name, each in self if each.weights is not None}
+
+    def without_weights(self) -> "Trials":
+        """The same results, for what needs no networks."""
+        light = Trials()
+        for name, results in self._results.items():
+            light._results[name] = {seed: replace(each, weights=None) for seed, each in results.items()}
+        return light
+
     def __iter__(self) -> Iterator[tuple[Architecture, TrialResult]]:
         for architecture in self.architectures:
             for result in self.of(architecture):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,13 +11,40 @@ from job.data import ngrams
 from job.data.reviews import Reviews
 from job.output.results import BaselineResult, LinearWeights
 from job.presets import ClassWeight, ThresholdRule
+from job.records.metrics import DeviceRecord
 from job.records.trials import BaselineRecord
 from job.training import linear
+from job.training.desk import Desk, Label
 from job.training.linear import LinearModel
 
 NAME = "logistic regression on uni-, bi- and trigrams, weighted by naive Bayes log-count ratios"
 # As in the sources.
 _OF_BIGRAMS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Baseline:
+    """The work (job/training/work.py) of which it is made; see `train`. Gives a `BaselineResult`."""
+
+    training: Reviews
+    test: Reviews
+    counted: Reviews | None = None
+    class_weight: ClassWeight = ClassWeight.none
+    decision: tuple[Reviews, ThresholdRule | float] | None = None
+
+    @property
+    def label(self) -> Label:
+        """See `Work`."""
+        return Label("baseline")
+
+    @property
+    def cost(self) -> float:
+        """See `Work`; measured to be of a network's training at least so much."""
+        return float(self.training.lengths.sum()) * 20_000
+
+    def do(self, desk: Desk, device: DeviceRecord) -> BaselineResult:
+        """See `Work`."""
+        return train(self.training, self.test, desk.look, self.counted, self.class_weight, self.decision)
 
 
 def train(

@@ -8,17 +8,18 @@ from job.output.checkpoints import Checkpoints, Snapshot
 from job.records.history import Epoch
 
 if TYPE_CHECKING:
-    from job.training.loop import Position
+    from job.training.position import Position
 
 
 class Label(NamedTuple):
     """Which piece of work it is, for people and for JSON lines."""
 
     name: str
-    seed: int
+    seed: int | None = None
+    """Of what has one."""
 
     def __str__(self) -> str:
-        return f"{self.name} seed {self.seed}"
+        return self.name if self.seed is None else f"{self.name} seed {self.seed}"
 
 
 class Display(Protocol):
@@ -38,6 +39,25 @@ class Display(Protocol):
 
     def end(self, label: Label) -> None:
         """A training is over."""
+
+
+class Unseen:
+    """A display that shows nothing."""
+
+    def plan(self, costs: dict[Label, float]) -> None:
+        """See `Display`, as with the others."""
+
+    def start(self, label: Label, epochs: int) -> None:
+        """See `Display`."""
+
+    def step(self, label: Label, position: "Position", steps: int) -> None:
+        """See `Display`."""
+
+    def epoch(self, label: Label, epoch: Epoch) -> None:
+        """See `Display`."""
+
+    def end(self, label: Label) -> None:
+        """See `Display`."""
 
 
 class Desk(Protocol):

@@ -4,7 +4,7 @@ Its record is that of any trial, its scores means over distances; under `trainin
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from job.data.corpus import Corpus
 from job.data.reviews import split
 from job.output.results import BaselineResult, TrialResult
 from job.presets import Architecture, Hyperparameters
+from job.records.metrics import DeviceRecord
 from job.records.trials import (
     BaselineDistance,
     BaselineRecord,
@@ -24,8 +25,11 @@ from job.records.trials import (
     TrialRecord,
 )
 from job.training import baseline
+from job.training.baseline import Baseline
+from job.training.desk import Desk, Label
 from job.training.trainer import Keep, Trainer
 from job.training.trial import Task
+from job.training.work import Work
 
 
 class _Cell(NamedTuple):
@@ -116,13 +120,40 @@ class NetworksOverDistances:
             record = record.but(calibration=scores.calibration(labels, probabilities))
         return TrialResult(record, history, probabilities, None if diverged else best.weights)
 
-    def train_baseline(self) -> BaselineResult:
-        """Trained and scored at each distance: means over distances, and each one's scores. None of these models is kept."""
+    def baseline(self) -> Work:
+        """See `Recipe`."""
         values = next(iter(self._configuration.hyperparameters.values()))
-        parts = [split(corpus, values) for _, corpus in self._parts]
-        results = [
-            baseline.train(each.train, each.test, self._trainer.look, class_weight=values.class_weight) for each in parts
-        ]
+        return BaselineOverDistances(self._parts, values)
+
+
+@dataclass(frozen=True, eq=False)
+class BaselineOverDistances:
+    """The work of which the linear models are made, one for each distance. Gives means over distances, and each one's scores.
+
+    None of these models is kept.
+    """
+
+    corpora: Sequence[tuple[int, Corpus]]
+    """By distance."""
+    values: Hyperparameters
+
+    @property
+    def label(self) -> Label:
+        """See `Work`, as with the next one."""
+        return Label("baseline")
+
+    @property
+    def cost(self) -> float:
+        """See `Work`."""
+        return sum(work.cost for work in self._works())
+
+    def _works(self) -> list[Baseline]:
+        parts = [split(corpus, self.values) for _, corpus in self.corpora]
+        return [Baseline(training=each.train, test=each.test, class_weight=self.values.class_weight) for each in parts]
+
+    def do(self, desk: Desk, device: DeviceRecord) -> BaselineResult:
+        """See `Work`."""
+        results = [work.do(desk, device) for work in self._works()]
         records = [result.record for result in results]
         joined = BaselineRecord(
             name=baseline.NAME,
@@ -132,7 +163,7 @@ class NetworksOverDistances:
             test=scores.mean_scores([record.test for record in records]),
             trainings=[
                 BaselineDistance(distance=distance, features=record.features, test=record.test)
-                for (distance, _), record in zip(self._parts, records, strict=True)
+                for (distance, _), record in zip(self.corpora, records, strict=True)
             ],
         )
         return BaselineResult(joined, np.concatenate([result.probabilities for result in results]))

@@ -32,16 +32,17 @@ class Staff:
     """In one line."""
 
 
-def choose(configuration: Configuration, device: DeviceRecord, trials: int) -> Staff:
+def choose(configuration: Configuration, device: DeviceRecord, trials: int, longest: int) -> Staff:
     """Decides, as `--workers` says or by itself.
 
     Args:
         trials: That are left to do.
+        longest: Tokens of the longest review.
     """
     trainings = _trainings(configuration, trials)
     asked, cores = configuration.workers, runtime.cores()
     networks = [*configuration.hyperparameters.items(), *configuration.teachers.items()]
-    need = max(_need(name, values) for name, values in networks)
+    need = max(_need(name, values, longest) for name, values in networks)
     free = memory.available()
     room = None if free is None else max(1, (free - _PARENT_BYTES) // need)
     bounds = {f"{trainings} trainings": trainings, f"{cores} cores": cores}
@@ -68,10 +69,10 @@ def _trainings(configuration: Configuration, trials: int) -> int:
     return trials + len(configuration.teachers)
 
 
-def _need(name: Architecture, values: Hyperparameters) -> int:
+def _need(name: Architecture, values: Hyperparameters, longest: int) -> int:
     """Bytes that a training takes, nearly."""
     gates, directions = (4 if name is Architecture.lstm else 1), (2 if values.bidirectional else 1)
-    batch = values.batch_size * values.max_tokens * values.units * directions * _PER_UNIT * (1 + gates / 4)
+    batch = values.batch_size * min(values.max_tokens, longest) * values.units * directions * _PER_UNIT * (1 + gates / 4)
     words = values.embedded_ids or values.vocabulary_size
     weights = words * values.embedding_size + directions * gates * values.units * (values.units + values.embedding_size + 7)
     return int(_WORKER_BYTES + 4 * (batch + _PER_WEIGHT * weights))

@@ -3,16 +3,19 @@
 The results are the same ones. Only this process writes, and what a worker's death leaves undone is taken up again.
 """
 
+import collections
+import itertools
 import logging
 import multiprocessing
 import queue
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import forkserver
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from job.errors import DeviceMemoryError, JobError
 from job.machine import memory, runtime, signals
@@ -23,8 +26,8 @@ from job.training.work import Work
 from job.training.workers import Heard, Worker, unknown_program
 
 log = logging.getLogger(__name__)
-Take = Callable[[int, Any], None]
-"""Is given the place of a piece of work and its result, as soon as that is there. No signal interrupts it."""
+Take = Callable[[Any], None]
+"""Is given the result of a piece of work as soon as that is there, and may add more work. No signal interrupts it."""
 PATIENCE_SECONDS = 60.0
 """Without a sign of life after which a worker counts as stuck, and is ended."""
 # How often a piece of work is taken up again whose worker has died.
@@ -46,22 +49,30 @@ class Team(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """After this there are none. Where a signal ends the work, what was reached is saved first."""
 
-    def do(self, works: Sequence[Work], desks: Sequence[Desk], take: Take) -> None:
-        """Does all of them.
+    def add(self, work: Work, desk: Desk, take: Take) -> None:
+        """Adds a piece of work to what is to be done."""
 
-        Args:
-            desks: Of each piece of work.
+    def finish(self) -> None:
+        """Does all that was added, also meanwhile.
 
         Raises:
             JobError: One failed, or its worker died time and again; of the latter kind, the others are done first.
         """
 
 
+class _Item(NamedTuple):
+    work: Work
+    desk: Desk
+    take: Take
+    cost: float = 0.0
+
+
 class Alone:
-    """All in this process, in the order given."""
+    """All in this process, in the order in which it was added."""
 
     def __init__(self, device: DeviceRecord) -> None:
         self._device, self._is_ready = device, False
+        self._items: deque[_Item] = deque()
         self.peak_memory_bytes = 0
 
     def __enter__(self) -> "Alone":
@@ -70,15 +81,20 @@ class Alone:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def do(self, works: Sequence[Work], desks: Sequence[Desk], take: Take) -> None:
+    def add(self, work: Work, desk: Desk, take: Take) -> None:
         """See `Team`."""
-        for place, (work, desk) in enumerate(zip(works, desks, strict=True)):
+        self._items.append(_Item(work, desk, take))
+
+    def finish(self) -> None:
+        """See `Team`."""
+        while self._items:
+            work, desk, take, _ = self._items.popleft()
             if not self._is_ready:
                 runtime.start_tensorflow()
                 self._is_ready = True
             result = work.do(desk, self._device)
             with signals.deferred():
-                take(place, result)
+                take(result)
 
 
 class SideBySide:
@@ -98,20 +114,17 @@ class SideBySide:
             self._context.set_forkserver_preload(["job.training.nursery"])
         self._workers: list[Worker] = []
         self._heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
-        self._works: Sequence[Work] = ()
-        self._desks: Sequence[Desk] = ()
-        self._take: Take = lambda place, result: None
+        self._items: dict[int, _Item] = {}
+        self._added = itertools.count()
         self._waiting: list[int] = []
-        self._deaths: dict[int, int] = {}
+        self._deaths: collections.Counter[int] = collections.Counter()
         self.peak_memory_bytes = 0
         """The largest resident set of a worker so far."""
 
     def __enter__(self) -> "SideBySide":
         if self._device.type != "gpu":
-            # Importing TensorFlow takes seconds: there, and here, for the export.
             with unknown_program():
                 forkserver.ensure_running()
-        runtime.import_tensorflow()
         while len(self._workers) < self._count:
             self._hire()
         return self
@@ -130,13 +143,17 @@ class SideBySide:
                 each.end(_STOP_SECONDS)
             self._workers.clear()
 
-    def do(self, works: Sequence[Work], desks: Sequence[Desk], take: Take) -> None:
+    def add(self, work: Work, desk: Desk, take: Take) -> None:
         """See `Team`."""
-        self._works, self._desks, self._take, self._deaths = works, desks, take, {}
+        number = next(self._added)
+        self._items[number] = _Item(work, desk, take, work.cost)
         # The longest first, so that the end is not one straggler.
-        self._waiting = sorted(range(len(works)), key=lambda place: -works[place].cost)
+        self._waiting = sorted([*self._waiting, number], key=lambda each: -self._items[each].cost)
+
+    def finish(self) -> None:
+        """See `Team`."""
         lost: list[JobError] = []
-        while self._waiting or any(each.place is not None for each in self._workers):
+        while self._waiting or any(each.item is not None for each in self._workers):
             self._assign()
             started = time.monotonic()
             heard: Heard | None = None
@@ -170,13 +187,13 @@ class SideBySide:
         self._workers.append(Worker(process, ours, slot, self._heard))
 
     def _assign(self) -> None:
-        while self._waiting and sum(each.place is not None for each in self._workers) < self._count:
-            idle = next((each for each in self._workers if each.place is None), None)
+        while self._waiting and sum(each.item is not None for each in self._workers) < self._count:
+            idle = next((each for each in self._workers if each.item is None), None)
             if idle is None:
                 self._hire()
                 continue
-            idle.place, idle.kills_before = self._waiting.pop(0), memory.kills() or 0
-            idle.tell("work", self._works[idle.place])
+            idle.item, idle.kills_before = self._waiting.pop(0), memory.kills() or 0
+            idle.tell("work", self._items[idle.item].work)
 
     def _hear(self, mine: Worker, kind: str, *values: Any) -> list[JobError]:
         """Takes one message; where it says that a piece of work failed, why."""
@@ -185,9 +202,9 @@ class SideBySide:
         elif kind == "log":
             name, level, text = values
             logging.getLogger(name).log(level, "%s", text)
-        elif kind in ("tell", "ask") and mine.place is not None:
+        elif kind in ("tell", "ask") and mine.item is not None:
             name, arguments = values
-            answer = getattr(self._desks[mine.place], name)(*arguments)
+            answer = getattr(self._items[mine.item].desk, name)(*arguments)
             if kind == "ask":
                 mine.tell("answer", answer)
         elif kind == "ended":
@@ -195,11 +212,11 @@ class SideBySide:
         return []
 
     def _end(self, mine: Worker, how: str, value: Any) -> None:
-        place, mine.place = mine.place, None
-        assert place is not None
-        label = self._works[place].label
+        number, mine.item = mine.item, None
+        assert number is not None
+        label = self._items[number].work.label
         if how == "done":
-            self._take(place, value)
+            self._items.pop(number).take(value)
         elif how == "broken":
             raise RuntimeError(f"{label}, in a process of its own:\n{value}")
         elif isinstance(value, (DeviceMemoryError, MemoryError)) and self._count > 1:
@@ -208,23 +225,24 @@ class SideBySide:
             # Its memory is only given back when it ends.
             self._workers.remove(mine)
             mine.end()
-            self._waiting.insert(0, place)
+            self._waiting.insert(0, number)
         elif how == "failed":
             raise value
         else:
-            self._waiting.insert(0, place)
+            self._waiting.insert(0, number)
 
     def _bury(self, mine: Worker) -> list[JobError]:
         """After a worker's death: what it did is done again, unless that was tried often enough."""
         self._workers.remove(mine)
-        code, place = mine.end(_STOP_SECONDS), mine.place
-        if place is None:
+        code, number = mine.end(_STOP_SECONDS), mine.item
+        if number is None:
             return []
-        label, deaths = self._works[place].label, self._deaths.get(place, 0) + 1
-        self._deaths[place] = deaths
+        self._deaths[number] += 1
+        label, deaths = self._items[number].work.label, self._deaths[number]
         is_memory = code == -signal.SIGKILL and not mine.is_stuck and (memory.kills() or 0) > mine.kills_before
         how = _cause(code, mine.is_stuck, is_memory)
         if deaths > _RETRIES:
+            del self._items[number]
             log.warning(f"{label}: its process {how} once more; the others go on")
             advice = "give the job more memory, or lower --batch-size or --max-tokens" if is_memory else "try --workers 1"
             return [JobError(f"{label}: its process {how}, {deaths} times; what was finished is kept; {advice}")]
@@ -232,12 +250,12 @@ class SideBySide:
             self._count -= 1
             how += f", so that {self._count} are left to work side by side"
         log.warning(f"{label}: its process {how}; taken up again where it was saved ({deaths} of {_RETRIES})")
-        self._waiting.insert(0, place)
+        self._waiting.insert(0, number)
         return []
 
     def _save_all(self) -> None:
         """Makes every worker save where it is, as far as there is time."""
-        busy = [each for each in self._workers if each.place is not None]
+        busy = [each for each in self._workers if each.item is not None]
         for each in busy:
             each.tell("stop", None)
         end = time.monotonic() + _STOP_SECONDS

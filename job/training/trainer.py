@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,11 +16,12 @@ from job.data.corpus import Corpus
 from job.data.evidence import Evidence
 from job.output.checkpoints import Checkpoints
 from job.output.folder import Output
-from job.output.results import BaselineResult, TrialResult
+from job.output.results import TrialResult
 from job.presets import Architecture, Hyperparameters
-from job.training import baseline, evidence
+from job.training import evidence
+from job.training.baseline import Baseline
 from job.training.desk import Display, OwnDesk
-from job.training.team import Team
+from job.training.team import Take, Team
 from job.training.trial import Outcome, Task
 from job.training.work import Judge, Train, Work
 
@@ -38,8 +40,8 @@ class Recipe(Protocol):
     def train(self, trials: Sequence[tuple[Architecture, int]], keep: Keep) -> None:
         """Makes the result of each architecture and seed: loaded, or made now, and kept until the run is finished."""
 
-    def train_baseline(self) -> BaselineResult:
-        """The result of the linear model beside the networks."""
+    def baseline(self) -> Work:
+        """The linear model beside the networks, still to be trained; gives a `BaselineResult`."""
 
 
 class Trainer:
@@ -52,9 +54,10 @@ class Trainer:
     def __init__(
         self, output: Output, cache: Path, team: Team, display: Display, look: Look, spare: Path | None = None
     ) -> None:
-        self.output, self.look = output, look
-        self._cache, self._spare, self._team, self._display = cache, spare, team, display
+        self.output = output
+        self._look, self._cache, self._spare, self._team, self._display = look, cache, spare, team, display
         self._saved, self._spent, self._trained = 0, 0.0, 0.0
+        self._beside: list[tuple[Work, Take]] = []
 
     def train(
         self,
@@ -78,24 +81,36 @@ class Trainer:
         if not missing:
             return found
         told = guesses() if guesses else None
-        works = [
-            Train(task=task, corpus=corpus, evidence=self.evidence(task, corpus), guesses=told)
-            for task, corpus in (tasks[place] for place in missing)
-        ]
-        stores = [self.output.checkpoints(keys[place], tasks[place][0].seed) for place in missing]
+        works = {
+            place: Train(task=task, corpus=corpus, evidence=self.evidence(task, corpus), guesses=told)
+            for place, (task, corpus) in ((place, tasks[place]) for place in missing)
+        }
 
-        def take(number: int, outcome: Outcome) -> None:
-            place = missing[number]
+        def take(place: int, store: Checkpoints, outcome: Outcome) -> None:
             found[place] = keep(place, outcome.result)
             self.output.save_result(keys[place], found[place])
-            stores[number].clear()
-            self._display.end(works[number].label)
+            store.clear()
+            self._display.end(works[place].label)
             self._saved, self._spent = self._saved + outcome.snapshots, self._spent + outcome.saving
             self._trained += outcome.result.record.seconds
 
-        self._display.plan({work.label: work.cost for work in works})
-        self._team.do(works, [self._desk(store) for store in stores], take)
+        self._display.plan({work.label: work.cost for work in works.values()})
+        for place, work in works.items():
+            store = self.output.checkpoints(keys[place], work.task.seed)
+            self._team.add(work, self._desk(store), partial(take, place, store))
+        self.finish()
         return found
+
+    def add(self, work: Work, take: Take) -> None:
+        """Has something done that takes no snapshots: after the trainings that come next, or beside them where there is room."""
+        self._beside.append((work, take))
+
+    def finish(self) -> None:
+        """Waits until all of it is done."""
+        for work, take in self._beside:
+            self._team.add(work, self._desk(None), take)
+        self._beside.clear()
+        self._team.finish()
 
     def judge(
         self,
@@ -112,8 +127,10 @@ class Trainer:
             take: Is given a piece's number and its probabilities, <float32>[reviews].
         """
         told = self.evidence(task, corpus)
-        works: list[Work] = [Judge(task=task, corpus=corpus, evidence=told, weights=weights, places=each) for each in places]
-        self._team.do(works, [self._desk(None)] * len(works), take)
+        for number, each in enumerate(places):
+            work = Judge(task=task, corpus=corpus, evidence=told, weights=weights, places=each)
+            self._team.add(work, self._desk(None), partial(take, number))
+        self._team.finish()
 
     def evidence(self, task: Task, corpus: Corpus) -> Evidence | None:
         """What the n-grams say, where the task's network reads it; made once, before it is needed by several."""
@@ -127,7 +144,7 @@ class Trainer:
         return evidence.load(reviews.split(corpus, values).train, values, self._cache, self._spare)
 
     def _desk(self, store: Checkpoints | None) -> OwnDesk:
-        return OwnDesk(self._display, store, self.look)
+        return OwnDesk(self._display, store, self._look)
 
     def describe_checkpoints(self) -> str:
         """What saving snapshots cost."""
@@ -167,18 +184,16 @@ class SingleNetworks:
         threshold = self._configuration.threshold
         return Task(architecture=architecture, seed=seed, values=values, name=str(architecture), threshold=threshold)
 
-    def train_baseline(self) -> BaselineResult:
+    def baseline(self) -> Work:
         """See `Recipe`."""
         values = next(iter(self._configuration.hyperparameters.values()))
         parts = reviews.split(self._corpus, values)
         # A hundred reviews hold hardly a pair twice; the pairs of all training reviews do.
         every = parts.train.corpus.part("train") if values.first_reviews else None
-        counted = None if every is None else replace(parts.train, indices=every)
-        return baseline.train(
-            parts.train,
-            parts.test,
-            self._trainer.look,
-            counted,
-            values.class_weight,
-            (parts.validation, self._configuration.threshold),
+        return Baseline(
+            training=parts.train,
+            test=parts.test,
+            counted=None if every is None else replace(parts.train, indices=every),
+            class_weight=values.class_weight,
+            decision=(parts.validation, self._configuration.threshold),
         )

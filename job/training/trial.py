@@ -27,7 +27,8 @@ from job.training.desk import Desk, Label
 from job.training.pace import Pace
 
 if TYPE_CHECKING:
-    from job.training.loop import Position, Training
+    from job.training.loop import Training
+    from job.training.position import Position
 
 log = logging.getLogger(__name__)
 _EVALUATION_BATCH = 256

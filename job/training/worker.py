@@ -25,7 +25,7 @@ from job.records.metrics import DeviceRecord
 from job.training.desk import Label
 
 if TYPE_CHECKING:
-    from job.training.loop import Position
+    from job.training.position import Position
     from job.training.work import Work
 
 PULSE_SECONDS = 1.0

@@ -19,8 +19,8 @@ class Worker:
 
     def __init__(self, process: Any, connection: Connection, slot: int, heard: "queue.SimpleQueue[Heard]") -> None:
         self.process, self.slot = process, slot
-        self.place: int | None = None
-        """Of the work that it does."""
+        self.item: int | None = None
+        """The number of what it does."""
         self.silent = 0.0
         """Seconds in which it could have been heard and was not."""
         self.is_stuck = False

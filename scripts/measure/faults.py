@@ -4,7 +4,8 @@
                                                         a run's length, so that only a job that continues can ever finish
     .venv/bin/python -m scripts.measure.faults workers   the same with both networks side by side: 30 SIGKILLs each of the
                                                         parent, of one worker and of all processes, 30 SIGTERMs of the
-                                                        parent, and a worker that is stopped for good
+                                                        parent, a worker that is stopped for good, and memory that
+                                                        suffices for one of them
     .venv/bin/python -m scripts.measure.faults writes    every write of a run fails once, as on a full disk
 
 All compare what the job ends with, to the bit, with an uninterrupted run's, and end with 1 where anything differs.
@@ -184,14 +185,15 @@ def steps_done(output: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def start_side_by_side(folder: Path, output: Path, workers: int) -> int:
+def start_side_by_side(folder: Path, output: Path, workers: int, before: Callable[[], object] = lambda: None) -> int:
     """Starts a run of both networks with two seeds."""
 
     def prepare() -> None:
         from job.training import team, trainer
 
-        trainer.Train = EagerTrain  # type: ignore[misc]
+        vars(trainer)["Train"] = EagerTrain
         team.PATIENCE_SECONDS = 10.0
+        before()
 
     arguments = [*SMALL, "--epochs", "3", "--seeds", "2", "--workers", str(workers)]
     return fork([*arguments, "--output", str(output), "--cache", str(folder / "cache")], output.with_suffix(".said"), prepare)
@@ -248,12 +250,8 @@ def left_over(processes: list[int], seconds: float) -> list[int]:
 
 def worker_series(folder: Path, target: str, number: signal.Signals, count: int, chance: random.Random) -> bool:
     """Disturbs runs of two workers until `count` signals were survived; compares every finished run with that of one process."""
-    reference = folder / "reference"
-    if not reference.exists():
-        began = time.monotonic()
-        succeed(start_side_by_side(folder, reference, 1), reference.with_suffix(".said"))
-        (folder / "seconds").write_text(str(time.monotonic() - began))
-    seconds, expected = float((folder / "seconds").read_text()), outcome(reference)
+    expected = expected_side_by_side(folder)
+    seconds = float((folder / "seconds").read_text())
     codes: collections.Counter[int] = collections.Counter()
     sent = finished = orphans = lost = 0
     slowest, good = 0.0, True
@@ -295,6 +293,84 @@ def worker_series(folder: Path, target: str, number: signal.Signals, count: int,
         flush=True,
     )
     return good and not lost and not orphans
+
+
+def expected_side_by_side(folder: Path) -> dict[str, Any]:
+    """What an undisturbed run of one process ends with; the first call makes it."""
+    reference = folder / "reference"
+    if not reference.exists():
+        began = time.monotonic()
+        succeed(start_side_by_side(folder, reference, 1), reference.with_suffix(".said"))
+        (folder / "seconds").write_text(str(time.monotonic() - began))
+    return outcome(reference)
+
+
+class MemoryGroup:
+    """A control group for memory (version 1, as root), in which a run can be given less than it needs.
+
+    Args:
+        limit: Bytes; None for as much as there is.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        mine = next(line.split(":")[2] for line in Path("/proc/self/cgroup").read_text().splitlines() if ":memory:" in line)
+        self._folder = Path(f"/sys/fs/cgroup/memory{mine}/faults-{os.getpid()}")
+        self._folder.mkdir()
+        if limit is not None:
+            (self._folder / "memory.limit_in_bytes").write_text(str(limit))
+
+    def enter(self) -> None:
+        """Puts this process, and those that it will start, into it."""
+        (self._folder / "cgroup.procs").write_text(str(os.getpid()))
+
+    def used(self) -> int:
+        """Bytes of all its processes, without what files are cached."""
+        stat = dict(line.split() for line in (self._folder / "memory.stat").read_text().splitlines())
+        return int(stat["total_rss"])
+
+    def remove(self) -> None:
+        """When no process is in it."""
+        with contextlib.suppress(OSError):
+            self._folder.rmdir()
+
+
+def starve_series(folder: Path) -> bool:
+    """Gives runs of two workers less and less memory, until the system ends one of them for want of it."""
+    expected, output = expected_side_by_side(folder), folder / "starved"
+
+    def run(limit: int | None) -> tuple[int, int]:
+        """The exit code, and the most bytes that were used."""
+        group, most = MemoryGroup(limit), 0
+        process, code = start_side_by_side(folder, output, 2, group.enter), None
+        while code is None:
+            code = wait(process, 0.2)
+            most = max(most, group.used())
+        left_over(descendants(process), 5)
+        group.remove()
+        return code, most
+
+    try:
+        _, needed = run(None)
+    except (StopIteration, OSError) as error:
+        print(f"no memory can be taken away on this machine ({error})")
+        return True
+    shutil.rmtree(output)
+    for percent in range(95, 40, -5):
+        code, most = run(needed * percent // 100)
+        said = output.with_suffix(".said").read_text()
+        ended = said.count("was ended by the system for want of memory")
+        if ended:
+            same = code == 0 and outcome(output) == expected
+            print(
+                f"{percent} % of the {needed >> 20} MiB that two workers need: {ended} ended by the system, exit code {code}, "
+                f"{'the same as one process' if same else 'NOT the same'}; at most {most >> 20} MiB used"
+            )
+            if not same:
+                print(said, file=sys.stderr)
+            return same
+        shutil.rmtree(output)
+    print("two workers never lacked memory")
+    return False
 
 
 def kill_series(folder: Path, number: signal.Signals, count: int, epochs: int, chance: random.Random) -> bool:
@@ -456,7 +532,8 @@ def main() -> int:
                 ("all", signal.SIGKILL),
                 ("parent", signal.SIGTERM),
             ]
-            done = [worker_series(folder, target, number, options.kills, chance) for target, number in series]
+            done = [starve_series(folder)]
+            done += [worker_series(folder, target, number, options.kills, chance) for target, number in series]
             done.append(worker_series(folder, "worker", signal.SIGSTOP, max(1, options.kills // 10), chance))
             return 0 if all(done) else 1
         signals = (signal.SIGKILL, signal.SIGTERM)

@@ -20,6 +20,7 @@ from job.machine import runtime
 from job.network.forward import Forward, Inputs, Logits
 from job.training import loop as training
 from job.training.feed import HostFeed
+from job.training.position import Position
 
 # As the job does, before the first operation.
 runtime.prepare_tensorflow()
@@ -64,7 +65,7 @@ def make(
 
 def loop(
     validation: list[float] | None, spoil: Any = lambda draw: 0.0, values: Any = VALUES
-) -> tuple[training.Position, Any, list[float]]:
+) -> tuple[Position, Any, list[float]]:
     made, network = make(validation, spoil, values)
     losses: list[float] = []
     made.run(lambda position: losses.append(position.loss), lambda epoch: None)
@@ -183,7 +184,7 @@ def test_a_training_that_is_left_and_taken_up_again_is_the_one_that_was_not(kind
     def fresh(left: list[float]) -> tuple[training.Training, Any]:
         return make(left, noisy, momentum=0.5)
 
-    def times_aside(position: training.Position) -> Any:
+    def times_aside(position: Position) -> Any:
         return [{**vars(epoch), "seconds": 0, "tokens_per_second": 0} for epoch in position.history]
 
     whole, reference = fresh(scores)

@@ -12,14 +12,14 @@ from job.presets import Architecture, PresetName
 from job.training import staffing
 from tests.training.test_team import CPU
 
-GIB = 1 << 30
+GIB, LONGEST = 1 << 30, 2500
 
 
 def choose(monkeypatch: pytest.MonkeyPatch, trainings: int, cores: int, free: float | None, **options: Any) -> staffing.Staff:
     monkeypatch.setattr(runtime, "cores", lambda: cores)
     monkeypatch.setattr(memory, "available", lambda: None if free is None else int(free * GIB))
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
-    return staffing.choose(resolve(Request(preset=PresetName.standard, **options)), CPU, trainings)
+    return staffing.choose(resolve(Request(preset=PresetName.standard, **options)), CPU, trainings, LONGEST)
 
 
 def test_the_least_of_trainings_cores_and_memory_decides(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def test_cores_are_shared_out_and_bound_where_no_other_job_may_want_the_same(mon
     monkeypatch.setattr(runtime, "cores", lambda: 2)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     configuration = resolve(Request(preset=PresetName.standard))
-    assert staffing.choose(configuration, CPU, 4).cores == []
+    assert staffing.choose(configuration, CPU, 4, LONGEST).cores == []
 
 
 def test_a_gpu_is_shared_by_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,14 +53,16 @@ def test_a_gpu_is_shared_by_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available", lambda: 100 * GIB)
     configuration = resolve(Request(preset=PresetName.standard))
     large, small = (CPU.but(type="gpu", memory_bytes=size * GIB) for size in (80, 8))
-    assert staffing.choose(configuration, large, 10).workers == 4
-    assert staffing.choose(configuration, small, 10).workers == 2
+    assert staffing.choose(configuration, large, 10, LONGEST).workers == 4
+    assert staffing.choose(configuration, small, 10, LONGEST).workers == 2
 
 
 def test_a_larger_network_takes_more_memory() -> None:
     presets = resolve(Request(preset=PresetName.standard)).hyperparameters
-    rnn, lstm = (staffing._need(name, presets[name]) for name in Architecture)
+    rnn, lstm = (staffing._need(name, presets[name], LONGEST) for name in Architecture)
     assert 0.4 * GIB < rnn < lstm < 1.5 * GIB
+    # Of short texts, no more is needed than they are long.
+    assert staffing._need(Architecture.lstm, presets[Architecture.lstm], 20) < rnn
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", "", "1.5"])

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from job.output.checkpoints import Snapshot
 from job.records.metrics import DeviceRecord
 from job.training import team
 from job.training.desk import Desk, Label
-from job.training.team import SideBySide, Team
+from job.training.team import Alone, SideBySide, Team
 from scripts.measure.faults import outcome
 from tests.conftest import train_here
 
@@ -96,9 +97,13 @@ def side_by_side(count: int) -> SideBySide:
     return SideBySide(CPU, count, [], 1)
 
 
-def done(these: Team, works: Sequence[Step], desks: Sequence[Any] | None = None) -> dict[int, tuple[str, int]]:
-    found: dict[int, tuple[str, int]] = {}
-    these.do(works, desks or [Noted() for _ in works], found.__setitem__)
+def done(
+    these: Team, works: Sequence[Step], desks: Sequence[Any] | None = None, found: dict[int, Any] | None = None
+) -> dict[int, tuple[str, int]]:
+    found = {} if found is None else found
+    for place, (work, desk) in enumerate(zip(works, desks or [Noted() for _ in works], strict=True)):
+        these.add(work, desk, partial(found.__setitem__, place))
+    these.finish()
     return found
 
 
@@ -106,8 +111,7 @@ def done(these: Team, works: Sequence[Step], desks: Sequence[Any] | None = None)
 def test_each_piece_is_done_once_the_longest_first_and_no_process_is_left() -> None:
     works = [Step("short", cost=1), Step("long", cost=9), Step("middle", cost=5)]
     with side_by_side(1) as alone:
-        order: list[int] = []
-        alone.do(works, [Noted()] * 3, lambda place, result: order.append(place))  # type: ignore[list-item]
+        order = list(done(alone, works))
     assert order == [1, 2, 0]
     with side_by_side(2) as two:
         found = done(two, works)
@@ -117,6 +121,26 @@ def test_each_piece_is_done_once_the_longest_first_and_no_process_is_left() -> N
     assert os.getpid() not in pids
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     assert two.peak_memory_bytes > 100 << 20
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_what_follows_from_a_result_is_done_as_well(count: int) -> None:
+    """Added when the result is there; of more workers than there is work for, none keeps the others waiting."""
+    found: list[str] = []
+
+    def take(result: tuple[str, int]) -> None:
+        found.append(result[0])
+        if len(found) < 4:
+            these.add(Step(f"{result[0]}+"), Noted(), take)  # type: ignore[arg-type]
+
+    with side_by_side(count) if count else Alone(CPU) as these:
+        these.add(Step("first"), Noted(), take)  # type: ignore[arg-type]
+        these.finish()
+        assert found == ["first", "first+", "first++", "first+++"]
+        # Nothing is done twice.
+        these.finish()
+    assert len(found) == 4
 
 
 @pytest.mark.long
@@ -139,7 +163,7 @@ def test_work_whose_worker_dies_time_and_again_is_given_up_after_the_others_are_
     works = [Step("rnn", "dies", cost=2), Step("lstm")]
     message = r"rnn seed 0: its process was ended by SIGKILL, 3 times; what was finished is kept"
     with pytest.raises(JobError, match=message), side_by_side(1) as one:
-        one.do(works, [Noted(), Noted()], found.__setitem__)  # type: ignore[list-item]
+        done(one, works, found=found)
     assert list(found) == [1]
     assert sum("taken up again" in each.getMessage() for each in caplog.records) == 2
 

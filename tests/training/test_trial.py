@@ -9,7 +9,7 @@ pytest.importorskip("tensorflow")
 from job.records.history import Epoch
 from job.training import pace
 from job.training.desk import Label
-from job.training.loop import Position
+from job.training.position import Position
 from job.training.trial import Runner
 
 
