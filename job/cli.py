@@ -64,7 +64,8 @@ def train(
     with progress.shown(log_format) as display:
         options.warn_of_unknown_variables(os.environ)
         metrics = train.train(configuration, display, fresh)
-    _finish(metrics, configuration.output)
+    if metrics is not None:
+        _finish(metrics, configuration.output)
 
 
 @app.command()

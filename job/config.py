@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import StrEnum
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from job.errors import ConfigurationError
+from job.peers import Peers, resolve_peers
 from job.presets import HALF, PRESETS, Architecture, Hyperparameters, Preset, PresetName, ThresholdRule, Value
 from job.source import DataRequest, DataSource, resolve_source, said_of_files
 
@@ -47,6 +49,8 @@ class Request(DataRequest):
     shard: str | None = None
     workers: str = "auto"
     """A number, or `auto`."""
+    worker: str | None = None
+    hosts: str | None = None
     device: DeviceChoice = DeviceChoice.auto
     require_fast_kernel: bool = False
     threshold: str = "0.5"
@@ -77,6 +81,8 @@ class Configuration:
     """Which part of the grid this run trains, and of how many."""
     workers: int | None = None
     """How many trainings are done side by side; None for as many as there is room for."""
+    peers: Peers | None = None
+    """The processes that train each network together, of which this is one."""
 
     def trials(self) -> list[tuple[Architecture, int]]:
         """The grid of architecture and seed, or this shard's part of it, in the order of training.
@@ -164,6 +170,16 @@ def resolve(request: Request) -> Configuration:
     if request.require_fast_kernel and request.device is DeviceChoice.cpu:
         raise ConfigurationError("--require-fast-kernel is about a GPU's kernels, but --device is cpu; leave one of them out")
     chosen = _hyperparameters(preset, request)
+    peers = resolve_peers(request.worker, request.hosts, os.environ)
+    if peers and request.workers not in ("auto", "1"):
+        raise ConfigurationError(
+            f"--workers {request.workers}: a group of processes does one training after the other; leave out --workers, or --worker and --hosts"
+        )
+    if peers and (preset.remedies or request.unlabelled):
+        what = "--unlabelled" if request.unlabelled else f"--preset {request.preset}"
+        raise ConfigurationError(
+            f"{what}: is not trained by a group of processes; leave out --worker and --hosts (or TF_CONFIG)"
+        )
     part = _shard(request.shard, len(chosen) * seeds) if request.shard else None
     return Configuration(
         preset=request.preset,
@@ -181,7 +197,8 @@ def resolve(request: Request) -> Configuration:
             if architecture in chosen
         },
         shard=part,
-        workers=_workers(request.workers),
+        workers=1 if peers else _workers(request.workers),
+        peers=peers,
     )
 
 

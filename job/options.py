@@ -61,6 +61,8 @@ _TEXTS: dict[str, tuple[str, str | None]] = {
         "Trainings done side by side, each in a process of its own: a number, or auto for as many as cores and memory allow.",
         None,
     ),
+    "worker": ("I/N: this is the I-th of N processes, from 0, that train each network together; with --hosts.", None),
+    "hosts": ("HOST:PORT of each of these processes, with commas between; of the first one the next port, too.", None),
     "device": ("Where to compute; auto takes a GPU where one is present.", None),
     "require_fast_kernel": ("End with 69 where a network would run on a slow kernel.", None),
     "epochs": ("Passes over the training texts at most.", "by preset"),

@@ -192,4 +192,6 @@ def train_here(
         output=output, cache=cache, preset=PresetName.quickstart, seeds=seeds,
         device=DeviceChoice.cpu, hyperparameters={"epochs": 1, "batch_size": 512, "units": 4} | settings,
     )  # fmt: skip
-    return train(resolve(request), Display(), fresh=False).to_values()
+    metrics = train(resolve(request), Display(), fresh=False)
+    assert metrics is not None
+    return metrics.to_values()

@@ -8,6 +8,7 @@ import numpy as np
 
 import job
 from job.analysis import scores
+from job.commands import follow
 from job.commands.models import Models, threshold
 from job.commands.publishing import Publishing
 from job.config import Configuration, fingerprint
@@ -16,8 +17,6 @@ from job.data import findings
 from job.data.evidence import Tables
 from job.data.imdb import used_word_index
 from job.data.reviews import Parts, Reviews, split
-from job.errors import DeviceError
-from job.machine import device as devices
 from job.machine import environment, provenance
 from job.network import kernel
 from job.output import existing, finished
@@ -31,8 +30,10 @@ from job.records.metrics import DataRecord, DeviceRecord, Metrics
 from job.records.run import Look, RunRecord
 from job.report import examples
 from job.training import staffing
+from job.training.crew import Chief
 from job.training.desk import Display
 from job.training.distances import NetworksOverDistances
+from job.training.group_team import InGroup
 from job.training.selftraining import Teacher
 from job.training.team import Alone, SideBySide, Team
 from job.training.trainer import Recipe, SingleNetworks, Trainer
@@ -42,11 +43,15 @@ log = logging.getLogger(__name__)
 _ASKED = 40
 
 
-def train(configuration: Configuration, display: Display, fresh: bool) -> Metrics:
-    """Runs the job to its end and returns the content of metrics.json.
+def train(configuration: Configuration, display: Display, fresh: bool) -> Metrics | None:
+    """Runs the job to its end and returns the content of metrics.json; None where another process of a group writes it.
 
     Every `JobError` of the contract can come out of it.
     """
+    if configuration.peers and not configuration.peers.is_chief:
+        with environment.prepared(None, configuration.source.cache) as spare:
+            follow.follow(configuration, kernel.select_device(configuration), spare)
+        return None
     output = Output(configuration.output)
     output.prepare()
     if output.is_lost_with_container():
@@ -94,13 +99,15 @@ class _Job:
 
     def _nothing_to_do(self, there: VerifiedRun) -> Metrics:
         log.info(f"{self._output.folder} already holds this run, finished; nothing to do")
+        if self._configuration.peers:
+            Chief(self._configuration.peers, {}, self._output.release).dismiss()
         return there.metrics
 
     def _train(self, before: VerifiedRun | None) -> Metrics:
         self._say_what_was_read()
         if self._fresh:
             self._output.discard()
-        device = self._select_device()
+        device = kernel.select_device(self._configuration)
         self._begin(device)
         self._baseline = self._take_over(before)
         left = [trial for trial in self._configuration.trials() if not self._trials.holds(*trial)]
@@ -130,6 +137,10 @@ class _Job:
 
     def _gather(self, device: DeviceRecord, trials: int) -> Team:
         """Who does the trainings that are left."""
+        if self._configuration.peers:
+            told = follow.said(self._configuration, device)
+            chief = Chief(self._configuration.peers, told, self._output.release)
+            return InGroup(device, chief, self._corpus.sha256)
         staff = staffing.choose(self._configuration, device, trials, int(self._corpus.lengths.max(initial=0)))
         if staff.workers > 1 or (trials > 1 and self._configuration.workers is None):
             log.info(staff.why)
@@ -160,19 +171,6 @@ class _Job:
     @cached_property
     def _faults(self) -> list[str]:
         return findings.faults(self._corpus)
-
-    def _select_device(self) -> DeviceRecord:
-        configuration = self._configuration
-        device = devices.select(configuration.device, configuration.require_fast_kernel, starts=False)
-        slow = kernel.slow_networks(device, configuration.hyperparameters)
-        names, why = " and ".join(slow), "; ".join(f"{name}: {reason}" for name, reason in slow.items())
-        if configuration.require_fast_kernel and slow:
-            raise DeviceError(
-                f"--require-fast-kernel: {names} would run in TensorFlow's loop over time steps on this {device.type} ({why}); leave the option out to train so"
-            )
-        if device.type == "gpu" and slow:
-            log.warning(f"{names} runs in TensorFlow's slow loop over time steps ({why})")
-        return device
 
     def _begin(self, device: DeviceRecord) -> None:
         there = None if self._fresh else finished.read_record(self._output.folder)

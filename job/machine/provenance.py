@@ -30,10 +30,15 @@ def versions() -> dict[str, str]:
     }
 
 
-def place(device: DeviceRecord, kernel: Kernel) -> str:
-    """Names the device and the software: what two trainings must share to end with the same bits."""
+def place(device: DeviceRecord, kernel: Kernel, processes: int = 1) -> str:
+    """Names the device and the software: what two trainings must share to end with the same bits.
+
+    Args:
+        processes: That share every step.
+    """
     software = f"TensorFlow {versions()['tensorflow']}, sentiment-job {job.__version__}"
-    return f"{device.type} ({device.name}, {software}) by {kernel}"
+    together = f" in {processes} processes" if processes > 1 else ""
+    return f"{device.type} ({device.name}, {software}) by {kernel}{together}"
 
 
 def _tensorflow() -> str:

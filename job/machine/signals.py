@@ -48,6 +48,16 @@ def _handle_stop(number: int, frame: FrameType | None) -> None:
     _handle(signal.SIGTERM, frame)
 
 
+def is_pending() -> bool:
+    """Whether a signal came, whatever has become of it."""
+    return _received is not None
+
+
+def pending_code() -> int | None:
+    """The exit code of the signal that came; None where none did."""
+    return None if _received is None else EXIT_CODES[_received]
+
+
 def raise_pending() -> None:
     """Raises the signal that came while it was deferred, if one did."""
     if _received is not None:

@@ -52,6 +52,17 @@ class Logits(NamedTuple):
     """Without what the linear model adds."""
 
 
+class Share(NamedTuple):
+    """The reviews of a batch that this process computes, where several share it."""
+
+    places: tf.Tensor
+    """<int32>[own reviews], in the batch."""
+    batch: tf.Tensor
+    """<int32>[], reviews of all."""
+    processes: int
+    """That share it."""
+
+
 class _Lookup(NamedTuple):
     """What a batch finds in an embedding."""
 
@@ -82,17 +93,18 @@ class Forward:
         is_lstm = isinstance(self._keras_cells[0], keras.layers.LSTMCell)
         self._architecture = Architecture.lstm if is_lstm else Architecture.rnn
 
-    def logits(self, inputs: Inputs, draw: tf.Tensor | None = None) -> Logits:
+    def logits(self, inputs: Inputs, draw: tf.Tensor | None = None, share: Share | None = None) -> Logits:
         """The logits; to be traced, or run as it is.
 
         Args:
             draw: <int32>[2], in training, from which alone the dropout is drawn. Without one there is no dropout, and on
                 cuDNN no gradient.
+            share: Of the reviews only these; each has the dropout that it has in the whole batch.
         """
         values, training = self.values, draw is not None
         tokens, numbers, linear = inputs
         if not values.embedding_size:
-            outputs = as_input(values, tokens)
+            outputs = as_input(values, tf.gather(tokens, share.places) if share else tokens)
             for layer in self.network.layers[:-1]:
                 outputs = layer(outputs, training=training)
             alone = self._last(outputs)
@@ -103,8 +115,14 @@ class Forward:
             tokens = tf.where(dropped, UNKNOWN, tokens)
             if values.evidence:
                 numbers *= _without(dropped, values.evidence)
-        hidden = self._hidden(self._features(tokens, self._look_up(tokens, draw), training, numbers))
-        alone = self._last(_dropped(hidden, values.pooled_dropout, draw, 1))
+        lookup, rows = self._look_up(tokens, draw), values.batch_size
+        if share:
+            rows = -(-rows // share.processes)
+            linear = tf.gather(linear, share.places)
+            tokens, places, numbers = _shared(share, tokens, lookup.places, numbers)
+            lookup = lookup._replace(places=places)
+        hidden = self._hidden(self._features(tokens, lookup, training, numbers, rows))
+        alone = self._last(_dropped(hidden, values.pooled_dropout, draw, 1, share))
         if not values.linear_path:
             return Logits(alone, alone)
         return Logits(alone + self.network.get_layer("linear_path").kernel[0, 0] * linear, alone)
@@ -135,7 +153,7 @@ class Forward:
         with tf.GradientTape() as tape:
             tape.watch(rows)
             nothing = tf.zeros([*tf.unstack(tf.shape(tokens)), 0])
-            features = self._features(tokens, _Lookup(rows, places), True, nothing)
+            features = self._features(tokens, _Lookup(rows, places), True, nothing, self.values.batch_size)
             total = tf.reduce_sum(self._last(self._hidden(features)))
         gradient = tf.convert_to_tensor(tape.gradient(total, rows))[1:]
         return tf.reshape(tf.norm(gradient, axis=1), tf.shape(tokens)) * tf.cast(tokens != PAD, tf.float32)
@@ -153,14 +171,15 @@ class Forward:
     def _rows(self, table: str, numbers: tf.Tensor) -> tf.Tensor:
         return tf.gather(self.network.get_layer(table).embeddings.value, numbers)
 
-    def _features(self, tokens: tf.Tensor, lookup: _Lookup, training: bool, numbers: tf.Tensor) -> tf.Tensor:
+    def _features(self, tokens: tf.Tensor, lookup: _Lookup, training: bool, numbers: tf.Tensor, batch_size: int) -> tf.Tensor:
         """What the head reads of the recurrent layer's states, <float32>[batch, features].
 
         Args:
             numbers: <float32>[batch, length, kinds], the evidence's.
+            batch_size: Of most batches.
         """
         if self.kernel == "xla":
-            return self._by_loops(tokens, lookup, numbers)
+            return self._by_loops(tokens, lookup, numbers, batch_size)
         embedded = tf.concat([tf.gather(*lookup), numbers], axis=-1)
         mask = tf.not_equal(tokens, PAD)
         weight = tf.cast(tf.transpose(mask), tf.float32)[:, :, None]
@@ -174,11 +193,11 @@ class Forward:
             return outputs
         return self._read([tf.transpose(outputs, [1, 0, 2]) * weight], weight)
 
-    def _by_loops(self, tokens: tf.Tensor, lookup: _Lookup, numbers: tf.Tensor) -> tf.Tensor:
+    def _by_loops(self, tokens: tf.Tensor, lookup: _Lookup, numbers: tf.Tensor, batch_size: int) -> tf.Tensor:
         """Time first, in buffers of few sizes; rows that are only there to fill them are cut off at the end."""
         values, cells = self.values, self._cells()
         count, length = tf.unstack(tf.shape(tokens))
-        time, batch = loops.buffer_length(length, values.max_tokens), tf.maximum(count, values.batch_size)
+        time, batch = loops.buffer_length(length, values.max_tokens), tf.maximum(count, batch_size)
 
         def filled(array: tf.Tensor) -> tf.Tensor:
             return tf.transpose(tf.pad(array, [[0, batch - count], [0, time - length]]))
@@ -224,11 +243,25 @@ class Forward:
         return tf.matmul(features, tf.convert_to_tensor(layer.kernel))[:, 0] + layer.bias[0]
 
 
-def _dropped(array: tf.Tensor, rate: float, draw: tf.Tensor | None, kind: int) -> tf.Tensor:
-    """Dropout from the `kind`-th of the eight numbers that a step has for them; without a draw there is none."""
+def _shared(share: Share, *arrays: tf.Tensor) -> list[tf.Tensor]:
+    """Of the first array, which are tokens, and of others of its shape, one's own reviews, as long as they need to be."""
+    tokens, *others = (tf.gather(array, share.places) for array in arrays)
+    # A share may hold no review.
+    longest = tf.reduce_max(tf.pad(tf.math.count_nonzero(tokens, axis=1), [[1, 0]], constant_values=1))
+    return [array[:, :longest] for array in (tokens, *others)]
+
+
+def _dropped(array: tf.Tensor, rate: float, draw: tf.Tensor | None, kind: int, share: Share | None = None) -> tf.Tensor:
+    """Dropout from the `kind`-th of the eight numbers that a step has for them; without a draw there is none.
+
+    Args:
+        share: Where the array's rows are only those of a share.
+    """
     if not rate or draw is None:
         return array
-    kept = tf.random.stateless_uniform(tf.shape(array), draw + tf.constant([0, kind])) >= rate
+    shape = tf.tensor_scatter_nd_update(tf.shape(array), [[0]], [share.batch]) if share else tf.shape(array)
+    kept = tf.random.stateless_uniform(shape, draw + tf.constant([0, kind])) >= rate
+    kept = tf.gather(kept, share.places) if share else kept
     return array * tf.cast(kept, tf.float32) / (1.0 - rate)
 
 

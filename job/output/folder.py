@@ -102,6 +102,11 @@ class Output:
         with WriterLock(self.folder) as self._lock:
             yield
 
+    def release(self) -> None:
+        """Gives back what `locked` holds, for a process that ends at once."""
+        if self._lock is not None:
+            self._lock.__exit__()
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder in the output for what is to be published and not finished yet. What a kill leaves of it is swept."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 import numpy as np
@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from job.analysis.scores import EQUAL, Weights
 from job.errors import DeviceMemoryError
 from job.network.build import set_weights
-from job.network.forward import Inputs, Logits
+from job.network.forward import Inputs, Logits, Share
 from job.presets import Hyperparameters
 from job.records.history import Epoch
 from job.training.feed import Feed, Step
 from job.training.position import Position
+
+if TYPE_CHECKING:
+    from job.training.group import Group
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,8 @@ class Trainable(Protocol):
     network: keras.Model
     values: Hyperparameters
 
-    def logits(self, inputs: Inputs, draw: tf.Tensor) -> Logits:
-        """Of a batch; all of its dropout is drawn from `draw`, <int32>[2]."""
+    def logits(self, inputs: Inputs, draw: tf.Tensor, share: Share | None = None) -> Logits:
+        """Of a batch, or of a share of it; all of its dropout is drawn from `draw`, <int32>[2]."""
 
 
 class Training:
@@ -46,6 +49,7 @@ class Training:
         feed: The steps' batches.
         validate: Measures (loss, accuracy) on the validation data, where there are any.
         class_weights: What an error on a negative and on a positive review counts in the loss.
+        group: The processes that share every step.
     """
 
     def __init__(
@@ -56,11 +60,12 @@ class Training:
         feed: Feed,
         validate: Callable[[], tuple[float, float]] | None,
         class_weights: Weights = EQUAL,
+        group: "Group | None" = None,
     ) -> None:
         self._network, self._values, self._optimizer, self._seed = forward.network, forward.values, optimizer, seed
         self.steps = feed.steps
         self._feed, self._validate = feed, validate
-        self._run_steps = feed.compile(make_step(forward, optimizer, class_weights))
+        self._run_steps = feed.compile(make_step(forward, optimizer, class_weights, group))
         self._best: list[NDArray[Any]] = []
         self.position = Position()
 
@@ -193,30 +198,46 @@ def explained_memory(shape: str) -> Iterator[None]:
         ) from None
 
 
-def make_step(forward: Trainable, optimizer: keras.optimizers.Optimizer, class_weights: Weights = EQUAL) -> Step:
+def make_step(
+    forward: Trainable,
+    optimizer: keras.optimizers.Optimizer,
+    class_weights: Weights = EQUAL,
+    group: "Group | None" = None,
+) -> Step:
     """The training step, still to be compiled by what feeds it.
 
     Args:
         class_weights: As in `Training`. The loss is the mean over the batch of the weighted cross-entropies, as with Keras's
             `class_weight`.
+        group: As in `Training`.
     """
     variables = forward.network.trainable_variables
     optimizer.build(variables)
 
     share = forward.values.alone_share
 
-    def step(inputs: Inputs, labels: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def compute(inputs: Inputs, labels: tf.Tensor, draw: tf.Tensor, mine: Share | None) -> tuple[list[tf.Tensor], list[Any]]:
+        """Loss and hits, and the gradients; of a share, what it adds to those of the batch."""
+        if mine:
+            labels = tf.gather(labels, mine.places)
         with tf.GradientTape() as tape:
-            logits = forward.logits(inputs, draw)
+            logits = forward.logits(inputs, draw, mine)
             losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits.whole)
             if share:
                 alone = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits.alone)
                 losses = (1.0 - share) * losses + share * alone
             if class_weights != EQUAL:
                 losses *= tf.where(labels > 0.5, class_weights[1], class_weights[0])
-            loss = tf.reduce_mean(losses)
-        optimizer.apply(tape.gradient(loss, variables), variables)
+            loss = tf.reduce_sum(losses) / tf.cast(mine.batch, tf.float32) if mine else tf.reduce_mean(losses)
         hits = tf.reduce_sum(tf.cast(tf.equal(logits.whole > 0, labels > 0.5), tf.float32))
+        return [loss, hits], tape.gradient(loss, variables)
+
+    def step(inputs: Inputs, labels: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if group is None:
+            (loss, hits), gradients = compute(inputs, labels, draw, None)
+        else:
+            (loss, hits), gradients = group.sum(lambda: compute(inputs, labels, draw, group.share(inputs.tokens)))
+        optimizer.apply(gradients, variables)
         return loss, hits
 
     return step

@@ -78,7 +78,7 @@ class Alone:
     def __enter__(self) -> "Alone":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         pass
 
     def add(self, work: Work, desk: Desk, take: Take) -> None:
@@ -90,11 +90,17 @@ class Alone:
         while self._items:
             work, desk, take, _ = self._items.popleft()
             if not self._is_ready:
-                runtime.start_tensorflow()
+                self._start()
                 self._is_ready = True
-            result = work.do(desk, self._device)
+            result = self._do(work, desk)
             with signals.deferred():
                 take(result)
+
+    def _start(self) -> None:
+        runtime.start_tensorflow()
+
+    def _do(self, work: Work, desk: Desk) -> Any:
+        return work.do(desk, self._device)
 
 
 class SideBySide:

@@ -27,6 +27,7 @@ from job.training.desk import Desk, Label
 from job.training.pace import Pace
 
 if TYPE_CHECKING:
+    from job.training.group import Group
     from job.training.loop import Training
     from job.training.position import Position
 
@@ -77,6 +78,7 @@ class Trial:
         cache: The folder that keeps what need not be made twice, or what is kept there and was read already.
         guesses: A teacher's probabilities for the corpus's unlabelled reviews, which are then trained on as well, <float32>[reviews
             of the corpus].
+        group: The processes that train it together.
     """
 
     def __init__(
@@ -86,11 +88,12 @@ class Trial:
         device: DeviceRecord,
         cache: Path | Evidence | None,
         guesses: NDArray[np.float32] | None = None,
+        group: "Group | None" = None,
     ) -> None:
         from job.network.build import build
         from job.network.forward import Forward
 
-        self.task, self.device = task, device
+        self.task, self.device, self.group = task, device, group
         self.parts = evidence.attached(parts, task.values, cache)
         self.taught = self.parts.train if guesses is None else self.parts.train.with_guesses(guesses)
         self.kernel = kernel.choose(device, task.architecture, task.values)
@@ -116,6 +119,7 @@ class Trial:
             feed,
             validate if len(self.parts.validation) else None,
             self.class_weights,
+            self.group,
         )
 
     def _feed(self) -> Any:
@@ -132,7 +136,7 @@ class Trial:
 
         room = (self.device.memory_bytes or 0) * _RESIDENT_SHARE
         bytes_each = 4 + 2 * values.evidence
-        if train.length is None and bytes_each * train.lengths.sum() < room:
+        if self.group is None and train.length is None and bytes_each * train.lengths.sum() < room:
             return feed.DeviceFeed(train.flat(), train.lengths, train.targets, train.flat_numbers(), train.linear, order, steps)
         return feed.HostFeed(steps, assembled)
 
@@ -140,15 +144,17 @@ class Trial:
         """Logits <float32>[reviews]. A signal that is deferred ends it between batches."""
         from job.training.loop import explained_memory
 
-        result = np.empty(len(reviews), np.float32)
+        result = np.zeros(len(reviews), np.float32)
         # Our loops are compiled for the shapes of training.
         size = self.task.values.batch_size if self.kernel == "xla" else _EVALUATION_BATCH
         order = batches.evaluation_order(reviews.lengths, size)
+        if self.group is not None:
+            order = order[self.group.index :: self.group.count]
         for places, batch in zip(order, reviews.batches(order), strict=True):
             with explained_memory("×".join(map(str, batch.tokens.shape))):
                 result[places] = self.forward.predict(batch)
             signals.raise_pending()
-        return result
+        return result if self.group is None else self.group.total(result)
 
     def gradient_norms(self) -> list[GradientNorm]:
         """How far back the network, when it is trained, still feels a token: at growing distances from the end.
@@ -175,7 +181,7 @@ class Runner:
     def __init__(self, trial: Trial, desk: Desk) -> None:
         self._trial, self._desk = trial, desk
         # Names the device and the software: what a continued training must share to be bit-identical.
-        self._place = provenance.place(trial.device, trial.kernel)
+        self._place = provenance.place(trial.device, trial.kernel, trial.group.count if trial.group else 1)
         self._continued: list[str] = []
         self._trained_before = 0.0
         self._pace = Pace()
@@ -204,7 +210,10 @@ class Runner:
         self._desk.step(self._trial.task.label, position, self._trial.loop.steps)
         if self._pace.is_due():
             self._save_if_cheap()
-        signals.raise_pending()
+        if self._trial.group is None:
+            signals.raise_pending()
+        else:
+            self._trial.group.check_signals()
 
     def _on_epoch(self, epoch: Epoch) -> None:
         self._save_if_cheap()

@@ -1,10 +1,11 @@
 """Pieces of work that any process can do: this one, or a worker's. They are sent there, and their results back."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from job.analysis import scores
 from job.data import reviews
@@ -14,6 +15,13 @@ from job.presets import Architecture, Hyperparameters
 from job.records.metrics import DeviceRecord
 from job.training.desk import Desk, Label
 from job.training.trial import Outcome, Runner, Task, Trial
+
+if TYPE_CHECKING:
+    from job.training.group import Group
+
+
+TASK = TypeAdapter(Task)
+"""A task, to JSON values and back."""
 
 
 class Work(Protocol):
@@ -41,6 +49,8 @@ class Train:
     """Where the network reads any."""
     guesses: NDArray[np.float32] | None = field(default=None, repr=False)
     """As `Trial` takes them."""
+    group: "Group | None" = field(default=None, repr=False)
+    """The processes that do it together."""
 
     @property
     def label(self) -> Label:
@@ -57,7 +67,7 @@ class Train:
     def do(self, desk: Desk, device: DeviceRecord) -> Outcome:
         """See `Work`."""
         parts = reviews.split(self.corpus, self.task.values)
-        return Runner(Trial(self.task, parts, device, self.evidence, self.guesses), desk).run()
+        return Runner(Trial(self.task, parts, device, self.evidence, self.guesses, self.group), desk).run()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

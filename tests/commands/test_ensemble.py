@@ -51,7 +51,9 @@ def train(folder: Path, output: Path, seeds: int, shard: str | None = None) -> d
         output=output, cache=folder / "cache", preset=PresetName.standard, data=str(folder / "own.csv"), seeds=seeds,
         device=DeviceChoice.cpu, shard=shard, hyperparameters=SMALL,
     )  # fmt: skip
-    return train(resolve(request), Display(), fresh=False).to_values()
+    metrics = train(resolve(request), Display(), fresh=False)
+    assert metrics is not None
+    return metrics.to_values()
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def make(
         def __init__(self) -> None:
             self.network, self.values = network, values
 
-        def logits(self, inputs: Inputs, draw: Any) -> Logits:
+        def logits(self, inputs: Inputs, draw: Any, share: Any = None) -> Logits:
             counts = tf.cast(tf.reduce_sum(inputs.tokens, 1), tf.float32)
             alone = spoil(draw) + counts * layer.kernel[0, 0] + layer.bias[0]
             return Logits(alone + values.linear_path * inputs.linear, alone)

@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -24,7 +26,7 @@ from job.training import team
 from job.training.desk import Desk, Label
 from job.training.team import Alone, SideBySide, Team
 from scripts.measure.faults import outcome
-from tests.conftest import train_here
+from tests.conftest import ROOT, train_here
 
 CPU = DeviceRecord(
     type="cpu", name="a processor", cores=2, compute_capability=None, memory_bytes=None, driver=None, cuda=None, cudnn=None,
@@ -233,3 +235,21 @@ def test_a_run_is_the_same_to_the_bit_however_many_work_on_it(tmp_path: Path, sh
     one, two, three = (run(workers) for workers in (1, 2, 3))
     assert two == one
     assert three == one
+
+
+@pytest.mark.long
+def test_whom_others_work_for_needs_no_tensorflow(tmp_path: Path, shared_cache: Path) -> None:
+    """Hundreds of megabytes and seconds, for nothing."""
+    script = """
+import sys
+from job.__main__ import main
+code = main()
+assert "tensorflow" not in sys.modules
+sys.exit(code)
+"""
+    tiny = ["--epochs", "1", "--units", "4", "--batch-size", "256", "--workers", "2", "--device", "cpu"]
+    options = ["train", "--preset", "quickstart", *tiny, "--output", str(tmp_path / "output"), "--cache", str(shared_cache)]
+    done = subprocess.run([sys.executable, "-c", script, *options], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "output" / "ensemble").iterdir()} == {"model.safetensors", "saved_model"}
+    assert not list((tmp_path / "output").rglob(".*"))

@@ -1,0 +1,100 @@
+"""Which processes train one network together: from `--worker` and `--hosts`, or from TensorFlow's TF_CONFIG."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from job.errors import ConfigurationError
+
+_HIGHEST_PORT = 65_535
+
+
+@dataclass(frozen=True)
+class Peers:
+    """A group of processes, of which this is one. The first one is the chief: it alone writes."""
+
+    index: int
+    """Of this process, from 0."""
+    hosts: tuple[str, ...]
+    """HOST:PORT of each, for TensorFlow. The chief's next port is for what is agreed on beside it."""
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes."""
+        return self.index == 0
+
+    @property
+    def control(self) -> tuple[str, int]:
+        """Where the chief listens: host and port."""
+        host, _, port = self.hosts[0].rpartition(":")
+        return host.strip("[]"), int(port) + 1
+
+    def name(self, index: int) -> str:
+        """Of one of them, for people."""
+        return f"worker {index} ({self.hosts[index]})"
+
+
+def resolve_peers(worker: str | None, hosts: str | None, environment: Mapping[str, str]) -> Peers | None:
+    """The group that this process belongs to; None where it trains by itself.
+
+    Args:
+        worker: I/N, the I-th of N.
+        hosts: HOST:PORT of each, with commas between.
+        environment: In which TF_CONFIG may be set; what is given beside it counts first.
+
+    Raises:
+        ConfigurationError: They do not name a group.
+    """
+    if worker is None and hosts is None:
+        return _of_tf_config(environment["TF_CONFIG"]) if environment.get("TF_CONFIG") else None
+    if worker is None or hosts is None:
+        given, missing = ("--hosts", "--worker I/N") if worker is None else ("--worker", "--hosts HOST:PORT,…")
+        raise ConfigurationError(f"{given}: one process of a group needs {missing} as well")
+    index, separator, count = worker.partition("/")
+    if not separator or not index.isdecimal() or not count.isdecimal() or not int(index) < int(count):
+        raise ConfigurationError(
+            f"--worker {worker}: expected I/N, the I-th of N processes, counted from 0 (the last is N-1/N)"
+        )
+    named = tuple(each.strip() for each in hosts.split(","))
+    if len(named) != int(count):
+        raise ConfigurationError(f"--hosts {hosts}: names {len(named)}, but --worker {worker} says that there are {count}")
+    return _checked(Peers(int(index), named), f"--hosts {hosts}")
+
+
+def _of_tf_config(text: str) -> Peers | None:
+    """TensorFlow's variable, which Kubeflow's operators and others set."""
+    expected = (
+        'expected TensorFlow\'s, such as {"cluster": {"worker": ["HOST:PORT", …]}, "task": {"type": "worker", "index": 0}}'
+    )
+    try:
+        values: Any = json.loads(text)
+        cluster, task = values.get("cluster", {}), values.get("task", {})
+        kind, index = str(task.get("type", "worker")), int(task.get("index", 0))
+        chiefs, workers = list(cluster.get("chief", [])), list(cluster.get("worker", []))
+    except (ValueError, AttributeError, TypeError):
+        raise ConfigurationError(f"TF_CONFIG: cannot be read; {expected}") from None
+    if not chiefs and not workers:
+        return None
+    if kind not in ("chief", "worker"):
+        raise ConfigurationError(
+            f"TF_CONFIG: this process is a {kind}; expected a chief or a worker, all others are not needed"
+        )
+    hosts = tuple(map(str, [*chiefs, *workers]))
+    place = index + (len(chiefs) if kind == "worker" else 0)
+    if not 0 <= index < len(chiefs if kind == "chief" else workers):
+        raise ConfigurationError(f"TF_CONFIG: this process is {kind} {index}, which the cluster does not have; {expected}")
+    return _checked(Peers(place, hosts), "TF_CONFIG") if len(hosts) > 1 else None
+
+
+def _checked(peers: Peers, where: str) -> Peers:
+    for each in peers.hosts:
+        host, _, port = each.rpartition(":")
+        # The chief needs the next one, too.
+        if not host or not port.isdecimal() or not 0 < int(port) < _HIGHEST_PORT:
+            raise ConfigurationError(f"{where}: {each!r} is no HOST:PORT with a port from 1 to {_HIGHEST_PORT - 1}")
+    if len(set(peers.hosts)) < len(peers.hosts):
+        raise ConfigurationError(f"{where}: names a process twice; each has its own HOST:PORT")
+    if len(peers.hosts) < 2:
+        raise ConfigurationError(f"{where}: names one process alone, which needs no group; leave --worker and --hosts out")
+    return peers
