@@ -29,8 +29,6 @@ class Group:
 
     def __init__(self, peers: Peers) -> None:
         self.index, self.count = peers.index, len(peers.hosts)
-        self.bytes_a_step = 0
-        """That a step sums, of the largest batch so far."""
         runtime.import_tensorflow()
         _take_one_gpu(peers)
         runtime.prepare_tensorflow()
@@ -40,6 +38,7 @@ class Group:
         self._strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
         # Variables of this process: where all take the same steps, they are the same everywhere.
         self._wish, self._stopped = (tf.Variable(0.0, trainable=False) for _ in range(2))
+        self._steps, self._numbers = (tf.Variable(0, dtype=tf.int64, trainable=False) for _ in range(2))
 
     def share(self, tokens: tf.Tensor) -> Share:
         """The reviews of a batch <int32>[batch, length] that are this process's: as many tokens as the others', nearly.
@@ -58,6 +57,8 @@ class Group:
         def together() -> tuple[list[tf.Tensor], Gradients]:
             numbers, gradients = compute()
             arrays = [each.values if isinstance(each, tf.IndexedSlices) else each for each in gradients]
+            self._steps.assign_add(1)
+            self._numbers.assign_add(tf.add_n([tf.size(each, tf.int64) for each in arrays]))
             summed = self._all_reduced([*numbers, tf.identity(self._wish), *arrays])
             first = len(numbers) + 1
             self._stopped.assign(summed[len(numbers)])
@@ -82,6 +83,10 @@ class Group:
         """The sum of the processes' arrays <float32>[n], which are as long everywhere."""
         found: NDArray[np.float32] = self._summed(array).numpy()
         return found
+
+    def bytes_a_step(self) -> float:
+        """What a step sums, the mean over all steps so far."""
+        return 4.0 * int(self._numbers.numpy()) / max(1, int(self._steps.numpy()))
 
     def check_signals(self) -> None:
         """After a step: raises `Interrupted` where any process was told to end, in all of them after the same step."""

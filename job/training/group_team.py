@@ -1,5 +1,6 @@
 """The team (job/training/team.py) of a chief: its group trains, and it alone does what else is to be done."""
 
+import logging
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -10,6 +11,8 @@ from job.training.crew import Chief
 from job.training.desk import Desk
 from job.training.team import Alone
 from job.training.work import TASK, Train, Work
+
+log = logging.getLogger(__name__)
 
 
 class InGroup(Alone):
@@ -44,7 +47,10 @@ class InGroup(Alone):
             return super()._do(work, desk)
         self._chief.tell("train", {"task": TASK.dump_python(work.task, mode="json")})
         with self._chief.explained():
-            return super()._do(replace(work, group=self._group), _ChiefsDesk(desk, self._chief))
+            result = super()._do(replace(work, group=self._group), _ChiefsDesk(desk, self._chief))
+        count = len(self._chief.peers.hosts)
+        log.info(f"{work.label}: {count} processes summed {self._group.bytes_a_step() / 2**20:.2f} MiB a step")
+        return result
 
 
 class _ChiefsDesk:

@@ -24,7 +24,7 @@ import yaml
 from tests.conftest import ROOT
 
 KUBECTL = Path(sys.executable).with_name("kubectl")
-OVERLAYS = ("cpu", "gpu", "sweep")
+OVERLAYS = ("cpu", "gpu", "multi-worker", "sweep")
 Manifest = dict[str, Any]
 
 

@@ -17,6 +17,7 @@ import job
 from job import cli, errors
 from job.files import lock
 from job.machine import signals
+from job.peers import resolve_peers
 from job.presets import Architecture
 from tests.conftest import ROOT
 from tests.k8s.cluster import OVERLAYS, Controller, Manifest, Outcome, containers, of_kind, readme_actions, render
@@ -32,7 +33,8 @@ each_job = pytest.mark.parametrize("job_", JOBS.values(), ids=JOBS)
 @pytest.mark.parametrize("version", ["1.31", kubernetes_validate.latest_version()])
 def test_every_manifest_follows_its_schema(overlay: str, version: str) -> None:
     kinds = [each["kind"] for each in RENDERED[overlay]]
-    assert {"ConfigMap", "Job", "NetworkPolicy", "PersistentVolumeClaim"} == set(kinds)
+    services = {"Service"} if overlay == "multi-worker" else set()
+    assert {"ConfigMap", "Job", "NetworkPolicy", "PersistentVolumeClaim"} | services == set(kinds)
     for manifest in RENDERED[overlay]:
         kubernetes_validate.validate(manifest, version, strict=True)
 
@@ -164,7 +166,7 @@ def test_everything_that_is_named_is_there(overlay: str) -> None:
         for volume in volumes.values():
             assert volume.get("persistentVolumeClaim", {"claimName": next(iter(claims))})["claimName"] in claims
     modes = {mode for claim in claims.values() for mode in claim["spec"]["accessModes"]}
-    assert modes == {"ReadWriteMany" if overlay == "sweep" else "ReadWriteOnce"}
+    assert modes == {"ReadWriteMany" if overlay in ("multi-worker", "sweep") else "ReadWriteOnce"}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -179,8 +181,17 @@ def test_labels_are_the_standard_ones_and_policies_select_the_pods(overlay: str)
         labels = job_["spec"]["template"]["metadata"]["labels"]
         chosen = [each["spec"] for each in policies if each["spec"]["podSelector"]["matchLabels"].items() <= labels.items()]
         assert {kind for each in chosen for kind in each["policyTypes"]} == {"Ingress", "Egress"}
-        assert not any("ingress" in each for each in chosen)
-        ports = {port["port"] for each in chosen for rule in each.get("egress", []) for port in rule["ports"]}
+        # What comes in, and goes out on any port, is of the group's own pods.
+        inside = [
+            rule for each in chosen for rule in [*each.get("ingress", []), *each.get("egress", [])] if "ports" not in rule
+        ]
+        assert len(inside) == (2 if overlay == "multi-worker" else 0)
+        for rule in inside:
+            (peer,) = rule.get("from", rule.get("to"))
+            assert set(peer) == {"podSelector"}
+            assert peer["podSelector"]["matchLabels"].items() <= labels.items()
+            assert len(peer["podSelector"]["matchLabels"]) == 2
+        ports = {port["port"] for each in chosen for rule in each.get("egress", []) for port in rule.get("ports", [])}
         assert ports == (set() if "merge" in name else {53, 443})
 
 
@@ -193,7 +204,7 @@ def test_the_configmap_is_a_configuration(overlay: str) -> None:
     (arguments,) = [
         containers(each)[-1]["args"] for name, each in of_kind(RENDERED[overlay], "Job").items() if name in TRAINING
     ]
-    arguments = [each.replace("$(JOB_COMPLETION_INDEX)", "9") for each in arguments]
+    arguments = [each.replace("$(JOB_COMPLETION_INDEX)", "3") for each in arguments]
     plan = json.loads(CliRunner(env=config["data"]).invoke(cli.app, [*arguments, "--dry-run"]).stdout)
     assert plan["preset"] == "standard"
     assert plan["device"] == ("gpu" if overlay == "gpu" else "cpu")
@@ -224,6 +235,25 @@ def test_the_sweep_has_an_index_for_every_training() -> None:
     spec = SWEEP["spec"]
     assert spec["completions"] == trainings
     assert spec["template"]["spec"]["containers"][0]["args"] == ["train", f"--shard=$(JOB_COMPLETION_INDEX)/{trainings}"]
+
+
+def test_the_pods_of_a_group_are_found_by_their_names() -> None:
+    """A pod's name is its Job's and its index, in the domain of the headless Service that it names."""
+    manifests = RENDERED["multi-worker"]
+    ((name, job_),) = of_kind(manifests, "Job").items()
+    ((service, found),) = of_kind(manifests, "Service").items()
+    (config,) = of_kind(manifests, "ConfigMap").values()
+    spec, pod = job_["spec"], job_["spec"]["template"]["spec"]
+    port = found["spec"]["ports"][0]["port"]
+    hosts = [f"{name}-{index}.{service}:{port}" for index in range(spec["completions"])]
+    assert config["data"]["JOB_HOSTS"].split(",") == hosts
+    assert pod["subdomain"] == service
+    assert (found["spec"]["clusterIP"], found["spec"]["publishNotReadyAddresses"]) == ("None", True)
+    assert found["spec"]["selector"].items() <= spec["template"]["metadata"]["labels"].items()
+    assert spec["parallelism"] == spec["completions"]
+    train = containers(job_)[-1]
+    assert train["args"] == ["train", f"--worker=$(JOB_COMPLETION_INDEX)/{spec['completions']}"]
+    assert [each["containerPort"] for each in train["ports"]] == [port, resolve_peers("0/4", ",".join(hosts), {}).control[1]]  # type: ignore[union-attr]
 
 
 def test_names_of_overlays_do_not_meet_in_a_namespace() -> None:
@@ -285,6 +315,14 @@ class TestController:
     def test_one_index_does_not_use_up_the_tries_of_another(self) -> None:
         ended = self.by_index("sentiment-job-sweep", {index: (*[69] * 6, 0) for index in range(10)})
         assert (ended.condition, ended.pods) == ("Complete", 70)
+
+    def test_a_group_is_started_again_as_a_whole(self) -> None:
+        """Whoever dies, all of its processes end: each index fails as often as any of them."""
+        ended = self.by_index("sentiment-job-multi-worker", {index: (137 if index == 2 else 75, 75, 0) for index in range(4)})
+        assert (ended.condition, ended.pods) == ("Complete", 12)
+        ended = self.by_index("sentiment-job-multi-worker", dict.fromkeys(range(4), (75,)))
+        assert (ended.condition, ended.reason) == ("Failed", "MaxFailedIndexesExceeded")
+        assert self.run("sentiment-job-multi-worker", 78).reason == "PodFailurePolicy"
 
     def test_half_of_the_indexes_failing_stops_the_rest(self) -> None:
         ended = self.by_index("sentiment-job-sweep", dict.fromkeys(range(10), (78,)))
