@@ -40,6 +40,7 @@ class Publishing:
         self._texts = [*texts, *_ODD_TEXTS]
         self._fresh: FreshProcess | None = None
         self._exported: list[Exported] = []
+        self._tried = 0
         self.files: dict[str, Content] = {}
         """By name, those that are made so far."""
 
@@ -52,19 +53,24 @@ class Publishing:
 
     def export(self, name: ModelName, make: Callable[[], Predictor], weights: bytes | None = None) -> None:
         """Has a model exported; the arguments as in `Export`."""
-        if self._fresh is None:
-            with atomic.explained(self._output):
-                # It takes seconds to be ready, in which the models are made.
-                self._fresh = FreshProcess(self._texts, self._scratch)
         work = Export(name=name, make=make, weights=weights, folder=self._scratch, texts=self._texts)
         self._team.add(work, self._desk, self._take_model)
 
     def _take_model(self, exported: Exported) -> None:
-        assert self._fresh is not None
         self._exported.append(exported)
-        name = f"{exported.name}/{finished.SAVED_MODEL}"
-        self._fresh.load(exported.files[name], self._output / name)
         self._take({name: path.rename for name, path in exported.files.items()})
+        if self._team.has_room:
+            self._try_models()
+
+    def _try_models(self) -> None:
+        """Has the models loaded that are made so far; the process for that takes seconds to be ready, and memory."""
+        if self._fresh is None:
+            with atomic.explained(self._output):
+                self._fresh = FreshProcess(self._texts, self._scratch)
+        for each in self._exported[self._tried :]:
+            name = f"{each.name}/{finished.SAVED_MODEL}"
+            self._fresh.load(each.files[name], self._output / name)
+        self._tried = len(self._exported)
 
     def draw(self, run: FinishedRun) -> None:
         """Has a run's pages made, and TensorBoard's files."""
@@ -81,9 +87,13 @@ class Publishing:
         Raises:
             JobError: One does not.
         """
+        if self._exported:
+            self._try_models()
         self._team.finish()
-        if self._fresh is None:
+        if not self._exported:
             return
+        self._try_models()
+        assert self._fresh is not None
         worst = 0.0
         for each, answer in zip(self._exported, self._fresh.answers(), strict=True):
             folder = self._output / each.name / finished.SAVED_MODEL

@@ -43,6 +43,10 @@ class Team(Protocol):
     peak_memory_bytes: int
     """The largest resident set of a worker so far."""
 
+    @property
+    def has_room(self) -> bool:
+        """Whether there is less to do than there are processes to do it."""
+
     def __enter__(self) -> "Team":
         """From here on there may be workers."""
 
@@ -73,6 +77,7 @@ class Alone:
     def __init__(self, device: DeviceRecord) -> None:
         self._device, self._is_ready = device, False
         self._items: deque[_Item] = deque()
+        self.has_room = False
         self.peak_memory_bytes = 0
 
     def __enter__(self) -> "Alone":
@@ -126,6 +131,11 @@ class SideBySide:
         self._deaths: collections.Counter[int] = collections.Counter()
         self.peak_memory_bytes = 0
         """The largest resident set of a worker so far."""
+
+    @property
+    def has_room(self) -> bool:
+        """See `Team`."""
+        return len(self._items) < self._count
 
     def __enter__(self) -> "SideBySide":
         if self._device.type != "gpu":
