@@ -49,6 +49,8 @@ class Request(DataRequest):
     shard: str | None = None
     workers: str = "auto"
     """A number, or `auto`."""
+    devices: str | None = None
+    """A number, or `all`."""
     worker: str | None = None
     hosts: str | None = None
     device: DeviceChoice = DeviceChoice.auto
@@ -81,6 +83,8 @@ class Configuration:
     """Which part of the grid this run trains, and of how many."""
     workers: int | None = None
     """How many trainings are done side by side; None for as many as there is room for."""
+    devices: int | None = None
+    """How many of this machine's devices train each network together; 0 for all of them, None for one."""
     peers: Peers | None = None
     """The processes that train each network together, of which this is one."""
 
@@ -171,11 +175,17 @@ def resolve(request: Request) -> Configuration:
         raise ConfigurationError("--require-fast-kernel is about a GPU's kernels, but --device is cpu; leave one of them out")
     chosen = _hyperparameters(preset, request)
     peers = resolve_peers(request.worker, request.hosts, os.environ)
-    if peers and request.workers not in ("auto", "1"):
+    devices = None if request.devices is None else _devices(request.devices)
+    if peers and devices is not None:
         raise ConfigurationError(
-            f"--workers {request.workers}: a group of processes does one training after the other; leave out --workers, or --worker and --hosts"
+            f"--devices {request.devices}: each process of a group has one device; start one for each, or leave out --worker and --hosts (or TF_CONFIG)"
         )
-    if peers and (preset.remedies or request.unlabelled):
+    is_group = peers is not None or devices is not None
+    if is_group and request.workers not in ("auto", "1"):
+        raise ConfigurationError(
+            f"--workers {request.workers}: a group of processes does one training after the other; leave out --workers, or --devices, --worker and --hosts"
+        )
+    if is_group and (preset.remedies or request.unlabelled):
         what = "--unlabelled" if request.unlabelled else f"--preset {request.preset}"
         raise ConfigurationError(
             f"{what}: is not trained by a group of processes; leave out --worker and --hosts (or TF_CONFIG)"
@@ -197,7 +207,8 @@ def resolve(request: Request) -> Configuration:
             if architecture in chosen
         },
         shard=part,
-        workers=1 if peers else _workers(request.workers),
+        workers=1 if is_group else _workers(request.workers),
+        devices=devices,
         peers=peers,
     )
 
@@ -262,6 +273,14 @@ def _workers(text: str) -> int | None:
         return None
     if not text.isdecimal() or int(text) < 1:
         raise ConfigurationError(f"--workers {text}: expected auto, or how many trainings to do at a time, from 1")
+    return int(text)
+
+
+def _devices(text: str) -> int:
+    if text == "all":
+        return 0
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigurationError(f"--devices {text}: expected all, or how many train each network together, from 1")
     return int(text)
 
 

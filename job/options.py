@@ -61,6 +61,7 @@ _TEXTS: dict[str, tuple[str, str | None]] = {
         "Trainings done side by side, each in a process of its own: a number, or auto for as many as cores and memory allow.",
         None,
     ),
+    "devices": ("Devices of this machine that train each network together: a number, or all.", "one"),
     "worker": ("I/N: this is the I-th of N processes, from 0, that train each network together; with --hosts.", None),
     "hosts": ("HOST:PORT of each of these processes, with commas between; of the first one the next port, too.", None),
     "device": ("Where to compute; auto takes a GPU where one is present.", None),

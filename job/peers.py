@@ -30,6 +30,12 @@ class Peers:
         host, _, port = self.hosts[0].rpartition(":")
         return host.strip("[]"), int(port) + 1
 
+    @property
+    def on_this_machine(self) -> list[int]:
+        """Those that have this one's host name."""
+        machines = [each.rpartition(":")[0] for each in self.hosts]
+        return [index for index, machine in enumerate(machines) if machine == machines[self.index]]
+
     def name(self, index: int) -> str:
         """Of one of them, for people."""
         return f"worker {index} ({self.hosts[index]})"

@@ -87,3 +87,22 @@ def test_what_a_group_does_not_do_is_refused(options: dict[str, Any], said: str)
     with pytest.raises(ConfigurationError) as caught:
         resolve(Request(**options, worker="0/2", hosts="a:1,b:1"))
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"devices": "0"}, "--devices 0: expected all, or how many train each network together, from 1"),
+        ({"devices": "both"}, "--devices both: expected all"),
+        ({"devices": "2", "worker": "0/2", "hosts": "a:1,b:1"}, "--devices 2: each process of a group has one device"),
+        ({"devices": "all", "workers": "3"}, "--workers 3: a group of processes does one training after the other"),
+    ],
+)
+def test_devices_that_are_none_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        resolve(Request(**options))
+    assert said in str(caught.value)
+
+
+def test_processes_of_one_machine_are_known() -> None:
+    assert Peers(2, ("one:1", "two:1", "one:3", "one:5")).on_this_machine == [0, 2, 3]

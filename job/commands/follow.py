@@ -1,24 +1,93 @@
 """A process of a group that is not the chief: it trains with the others, and writes nothing but the cache."""
 
-from collections.abc import Mapping
+import multiprocessing
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import job
-from job.config import Configuration, fingerprint
+from job.config import Configuration, DeviceChoice, fingerprint
 from job.data import corpus as corpora
 from job.data import reviews
 from job.data.corpus import Corpus
-from job.errors import ConfigurationError
-from job.machine import provenance
+from job.errors import ConfigurationError, DeviceError, JobError
+from job.machine import device as devices
+from job.machine import environment, provenance, signals
 from job.network import kernel
 from job.output.checkpoints import Snapshot
+from job.peers import Peers
 from job.records.metrics import DeviceRecord
 from job.training import evidence
 from job.training.crew import Follower
 from job.training.desk import Unseen
 from job.training.trial import Task
 from job.training.work import TASK, Train
+from job.training.worker import ends_with_its_parent
+from job.training.workers import unknown_program
+
+# After the chief has ended, for the others to do so.
+_END_SECONDS = 10.0
+
+
+@contextmanager
+def on_all_devices(configuration: Configuration) -> Iterator[Configuration]:
+    """Starts a process for each other device that is to train with this one, for which the configuration of the chief is given.
+
+    Raises:
+        DeviceError: There are not so many.
+    """
+    there = len(devices.collect().names) if configuration.device is not DeviceChoice.cpu else 0
+    count = configuration.devices or max(1, there)
+    if 0 < there < count:
+        raise DeviceError(f"--devices {count}: this machine has {there} GPUs; expected at most so many, or all")
+    if count == 1:
+        yield replace(configuration, devices=None)
+        return
+    hosts = tuple(f"127.0.0.1:{port}" for port in _free_ports(count))
+    # A GPU's driver may not be forked.
+    context = multiprocessing.get_context("spawn")
+    group = [replace(configuration, devices=None, peers=Peers(index, hosts)) for index in range(count)]
+    others = [context.Process(target=_start, args=(each,), daemon=True) for each in group[1:]]
+    with unknown_program():
+        for process in others:
+            process.start()
+    try:
+        yield group[0]
+    finally:
+        for process in others:
+            process.join(_END_SECONDS)
+            process.kill()
+
+
+def _free_ports(count: int) -> list[int]:
+    """Each with a free one after it, of which the chief needs one."""
+    with ExitStack() as stack:
+        found: list[int] = []
+        while len(found) < count:
+            one, other = (stack.enter_context(socket.socket()) for _ in range(2))
+            with suppress(OSError, OverflowError):
+                one.bind(("127.0.0.1", 0))
+                port = int(one.getsockname()[1])
+                other.bind(("127.0.0.1", port + 1))
+                found.append(port)
+        return found
+
+
+def _start(configuration: Configuration) -> None:
+    """The main function of such a process."""
+    ends_with_its_parent()
+    signals.install()
+    try:
+        device = kernel.select_device(configuration)
+        with environment.prepared(None, configuration.source.cache) as spare:
+            follow(configuration, device, spare)
+    except (JobError, signals.Interrupted) as error:
+        # The chief says why.
+        os._exit(error.exit_code)
 
 
 def said(configuration: Configuration, device: DeviceRecord) -> dict[str, Any]:

@@ -52,6 +52,9 @@ def train(configuration: Configuration, display: Display, fresh: bool) -> Metric
         with environment.prepared(None, configuration.source.cache) as spare:
             follow.follow(configuration, kernel.select_device(configuration), spare)
         return None
+    if configuration.devices is not None:
+        with follow.on_all_devices(configuration) as chief:
+            return train(chief, display, fresh)
     output = Output(configuration.output)
     output.prepare()
     if output.is_lost_with_container():

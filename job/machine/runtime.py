@@ -26,13 +26,17 @@ def import_tensorflow() -> None:
 def start_tensorflow(share: int | None = None) -> None:
     """Imports TensorFlow and sets it up; `share` as in `prepare_tensorflow`."""
     import_tensorflow()
+    with without_noise():
+        prepare_tensorflow(share)
+    run_first_kernel()
+
+
+def run_first_kernel() -> None:
+    """The first transposed mask makes oneDNN complain, once a process: here, and not amid the progress."""
     import tensorflow as tf
 
-    with without_noise():
-        # The first transposed mask makes oneDNN complain, once a process: here, and not amid the progress.
-        prepare_tensorflow(share)
-        with tf.device("/CPU:0"):
-            tf.function(lambda mask: tf.transpose(mask))(tf.zeros([2, 3], tf.bool))
+    with without_noise(), tf.device("/CPU:0"):
+        tf.function(lambda mask: tf.transpose(mask))(tf.zeros([2, 3], tf.bool))
 
 
 def prepare_tensorflow(share: int | None = None) -> None:

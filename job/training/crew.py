@@ -39,7 +39,7 @@ class _Crew:
     def __init__(self, peers: Peers, release: Callable[[], None]) -> None:
         self.peers = peers
         self._release, self._loss = release, threading.Event()
-        self._lost = ""
+        self._lost: JobError = TemporaryError("")
         self.is_ending = False
         """Whether all know that they end, so that nobody is missed."""
 
@@ -48,7 +48,7 @@ class _Crew:
         """Turns what computing together fails with when a process is gone into what is to be said of it.
 
         Raises:
-            TemporaryError: One is gone.
+            JobError: One is gone, or failed.
             Interrupted: A signal came.
         """
         try:
@@ -58,20 +58,27 @@ class _Crew:
                 raise
             self.is_ending = True
             signals.raise_pending()
-            raise TemporaryError(self._lost) from None
+            raise self._lost from None
 
-    def _lose(self, index: int) -> None:
-        """Ends this process, if it does not end by itself."""
-        if self.is_ending:
+    def _lose(self, index: int, failure: Message | None = None) -> None:
+        """Ends this process, if it does not end by itself.
+
+        Args:
+            failure: What the lost one failed with, where it had the time to say so.
+        """
+        if self.is_ending or self._loss.is_set():
             return
-        self._lost = f"{self.peers.name(index)} is gone; what was saved is kept: start the whole group again, it continues"
+        what, code = "is gone; what was saved is kept: start the whole group again, it continues", TemporaryError.exit_code
+        self._lost = FailedElsewhereError(f"{self.peers.name(index)} {what}", code)
+        if failure:
+            self._lost = FailedElsewhereError(f"{self.peers.name(index)}: {failure.values['text']}", failure.values["code"])
         self._loss.set()
         time.sleep(_SETTLE_SECONDS)
         if not self.is_ending:
             # The main thread is in a computation that waits for who is gone.
             signals.say(f"error: {self._lost}")
             self._release()
-            os._exit(signals.pending_code() or TemporaryError.exit_code)
+            os._exit(signals.pending_code() or self._lost.exit_code)
 
     def _stop(self) -> None:
         """Another one was told to end."""
@@ -123,6 +130,8 @@ class Chief(_Crew):
             self._lose(index) if self._all_know else self._heard.put((index, None))
         elif message.kind == "stop":
             self._stop()
+        elif message.kind == "failed" and self._all_know:
+            self._lose(index, message)
         else:
             self._heard.put((index, message))
 
@@ -240,7 +249,7 @@ class Follower(_Crew):
                 return message
             if self._loss.is_set():
                 self.is_ending = True
-                raise TemporaryError(self._lost)
+                raise self._lost
 
     def say(self, kind: str, values: _Values | None = None) -> None:
         """Says something to the chief."""

@@ -31,11 +31,12 @@ class Group:
         self.index, self.count = peers.index, len(peers.hosts)
         runtime.import_tensorflow()
         _take_one_gpu(peers)
-        runtime.prepare_tensorflow()
+        runtime.prepare_tensorflow(max(1, runtime.cores() // len(peers.on_this_machine)))
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
             tf.train.ClusterSpec({"worker": list(peers.hosts)}), task_type="worker", task_id=peers.index, rpc_layer="grpc"
         )
         self._strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+        runtime.run_first_kernel()
         # Variables of this process: where all take the same steps, they are the same everywhere.
         self._wish, self._stopped = (tf.Variable(0.0, trainable=False) for _ in range(2))
         self._steps, self._numbers = (tf.Variable(0, dtype=tf.int64, trainable=False) for _ in range(2))
@@ -100,8 +101,7 @@ class Group:
 def _take_one_gpu(peers: Peers) -> None:
     """Of a machine's GPUs, each of the group's processes on it takes another one."""
     found = tf.config.list_physical_devices("GPU")
-    machine = peers.hosts[peers.index].rpartition(":")[0]
-    place = sum(host.rpartition(":")[0] == machine for host in peers.hosts[: peers.index])
+    place = peers.on_this_machine.index(peers.index)
     if found and place >= len(found):
         raise DeviceError(
             f"{peers.name(peers.index)} is number {place + 1} on its machine, which has {len(found)} GPUs; start fewer there"

@@ -40,7 +40,6 @@ class InGroup(Alone):
 
         self._chief.tell("start")
         self._group = Group(self._chief.peers)
-        super()._start()
 
     def _do(self, work: Work, desk: Desk) -> Any:
         if not isinstance(work, Train):

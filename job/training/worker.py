@@ -42,9 +42,7 @@ def main(connection: Connection, device: DeviceRecord, cores: list[int], share: 
         cores: Those that it is bound to; none where it is not.
         share: How many cores it is to use.
     """
-    if sys.platform == "linux":
-        # Also where it was stopped, and so cannot find out by itself.
-        ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGKILL)
+    ends_with_its_parent()
     signals.install_in_worker()
     if cores and hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):
@@ -60,6 +58,12 @@ def main(connection: Connection, device: DeviceRecord, cores: list[int], share: 
             desk.send("ended", *_do(work, desk, device))
     # TensorFlow's threads may block a clean end.
     os._exit(0)
+
+
+def ends_with_its_parent() -> None:
+    """From here on this process is killed when its parent has died: also where it was stopped, and so could not find out."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGKILL)
 
 
 def _do(work: "Work", desk: "_Line", device: DeviceRecord) -> tuple[str, Any]:

@@ -6,6 +6,8 @@
                                                         parent, of one worker and of all processes, 30 SIGTERMs of the
                                                         parent, a worker that is stopped for good, and memory that
                                                         suffices for one of them
+    .venv/bin/python -m scripts.measure.faults group     one training by two processes: 20 SIGKILLs and 20 SIGTERMs, each of
+                                                        one of them, and the group started again
     .venv/bin/python -m scripts.measure.faults writes    every write of a run fails once, as on a full disk
 
 All compare what the job ends with, to the bit, with an uninterrupted run's, and end with 1 where anything differs.
@@ -25,6 +27,7 @@ import random
 import re
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -373,6 +376,84 @@ def starve_series(folder: Path) -> bool:
     return False
 
 
+def free_ports(count: int) -> list[int]:
+    """Each with a free one after it."""
+    found: list[int] = []
+    while len(found) < count:
+        with contextlib.suppress(OSError, OverflowError), socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", 0))
+            port = int(one.getsockname()[1])
+            other.bind(("127.0.0.1", port + 1))
+            if not {port, port - 1, port + 1} & set(found):
+                found.append(port)
+    return found
+
+
+def start_group(folder: Path, output: Path, count: int, epochs: int) -> list[int]:
+    """Starts the processes of a group."""
+    hosts = ",".join(f"127.0.0.1:{port}" for port in free_ports(count))
+    arguments = [*SMALL, "--epochs", str(epochs), "--output", str(output), "--cache", str(folder / "cache"), "--hosts", hosts]
+    return [
+        fork([*arguments, "--worker", f"{index}/{count}"], output.with_suffix(f".said-{index}"), lambda: None)
+        for index in range(count)
+    ]
+
+
+def group_series(folder: Path, number: signal.Signals, count: int, epochs: int, chance: random.Random) -> bool:
+    """Ends one process of a group at random moments until that was survived `count` times; compares every finished run."""
+    reference, size = folder / "reference", 2
+    said = [reference.with_suffix(f".said-{index}") for index in range(size)]
+    if not reference.exists():
+        began = time.monotonic()
+        for process, its in zip(start_group(folder, reference, size, epochs), said, strict=True):
+            succeed(process, its)
+        (folder / "seconds").write_text(str(time.monotonic() - began))
+    seconds, expected = float((folder / "seconds").read_text()), outcome(reference)
+    codes: collections.Counter[int] = collections.Counter()
+    sent = finished = lost = 0
+    slowest, good = 0.0, True
+    output = folder / f"{number.name}-group"
+    while good:
+        output.with_suffix(".said-0").write_text("")
+        group = start_group(folder, output, size, epochs)
+        chosen = chance.randrange(size)
+        # Before they are all there, those who are wait for the others.
+        while sent < count and '"start"' not in output.with_suffix(".said-0").read_text():
+            time.sleep(0.02)
+        code = wait(group[chosen], chance.uniform(0, seconds / 2)) if sent < count else None
+        if code is None and sent < count:
+            os.kill(group[chosen], number)
+            sent += 1
+        at = time.monotonic()
+        ended = [end(each) if code is None or place != chosen else code for place, each in enumerate(group)]
+        if any(ended):
+            slowest = max(slowest, time.monotonic() - at)
+        codes.update(ended)
+        lost += damaged_bytes(output)
+        if set(ended) - {0, 75, 128 + number, -number}:
+            good = False
+        if not any(ended):
+            finished += 1
+            found = outcome(output)
+            different = [key for key in expected if found.get(key) != expected[key]]
+            if different:
+                print(f"different from the uninterrupted run: {different} in {output}", file=sys.stderr)
+                good = False
+            if sent >= count:
+                break
+            shutil.rmtree(output)
+        if not good:
+            for index in range(size):
+                print(output.with_suffix(f".said-{index}").read_text(), file=sys.stderr)
+    print(
+        f"{number.name} of one of {size} processes: {sent} sent within {seconds / 2:.1f} s of each start (a whole run takes "
+        f"{seconds:.1f} s), {finished} runs finished, {'all' if good else 'NOT all'} the same as the uninterrupted one; exit codes "
+        f"{dict(sorted(codes.items()))}; bytes in damaged files {lost}; slowest end of the last one {slowest:.1f} s",
+        flush=True,
+    )
+    return good and not lost
+
+
 def kill_series(folder: Path, number: signal.Signals, count: int, epochs: int, chance: random.Random) -> bool:
     """Kills runs at random moments until `count` kills were survived; compares every finished run."""
     reference = folder / "reference"
@@ -511,7 +592,7 @@ def write_series(folder: Path, every: int) -> bool:
 def main() -> int:
     """Reads the arguments and runs what they name; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["kills", "workers", "writes"])
+    parser.add_argument("kind", choices=["kills", "workers", "group", "writes"])
     parser.add_argument("--kills", type=int, default=30, help="of each signal")
     parser.add_argument("--epochs", type=int, default=6, help="of a run that is killed")
     parser.add_argument("--every", type=int, default=1, help="let only each N-th write fail")
@@ -525,6 +606,10 @@ def main() -> int:
         if options.kind == "writes":
             return 0 if write_series(folder, options.every) else 1
         chance = random.Random(options.seed)
+        if options.kind == "group":
+            signals = (signal.SIGKILL, signal.SIGTERM)
+            done = [group_series(folder, each, options.kills, options.epochs, chance) for each in signals]
+            return 0 if all(done) else 1
         if options.kind == "workers":
             series = [
                 ("parent", signal.SIGKILL),
@@ -536,8 +621,9 @@ def main() -> int:
             done += [worker_series(folder, target, number, options.kills, chance) for target, number in series]
             done.append(worker_series(folder, "worker", signal.SIGSTOP, max(1, options.kills // 10), chance))
             return 0 if all(done) else 1
-        signals = (signal.SIGKILL, signal.SIGTERM)
-        done = [kill_series(folder, number, options.kills, options.epochs, chance) for number in signals]
+        done = [
+            kill_series(folder, number, options.kills, options.epochs, chance) for number in (signal.SIGKILL, signal.SIGTERM)
+        ]
         return 0 if all(done) else 1
 
 

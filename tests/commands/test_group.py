@@ -133,6 +133,15 @@ def test_when_one_ends_all_end_and_go_on_together(
 
 
 @pytest.mark.long
+def test_the_devices_of_one_machine_are_a_group(whole: Path, shared_cache: Path, tmp_path: Path) -> None:
+    options = [*RUN, "--output", str(tmp_path / "output"), "--cache", str(shared_cache), "--devices", "2"]
+    done = subprocess.run([sys.executable, "-m", "job", "train", *options], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert outcome(tmp_path / "output") == outcome(whole)
+    assert "rnn seed 0: 2 processes summed 0." in done.stderr
+
+
+@pytest.mark.long
 def test_a_group_goes_on_alone_and_that_is_on_record(whole: Path, shared_cache: Path, tmp_path: Path) -> None:
     group = Started(tmp_path / "output", shared_cache)
     group.until("epoch")
