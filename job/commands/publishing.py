@@ -40,7 +40,7 @@ class Publishing:
         self._texts = [*texts, *_ODD_TEXTS]
         self._fresh: FreshProcess | None = None
         self._exported: list[Exported] = []
-        self._tried = 0
+        self._wanted = self._tried = 0
         self.files: dict[str, Content] = {}
         """By name, those that are made so far."""
 
@@ -53,6 +53,7 @@ class Publishing:
 
     def export(self, name: ModelName, make: Callable[[], Predictor], weights: bytes | None = None) -> None:
         """Has a model exported; the arguments as in `Export`."""
+        self._wanted += 1
         work = Export(name=name, make=make, weights=weights, folder=self._scratch, texts=self._texts)
         self._team.add(work, self._desk, self._take_model)
 
@@ -87,10 +88,10 @@ class Publishing:
         Raises:
             JobError: One does not.
         """
-        if self._exported:
+        if self._wanted:
             self._try_models()
         self._team.finish()
-        if not self._exported:
+        if not self._wanted:
             return
         self._try_models()
         assert self._fresh is not None

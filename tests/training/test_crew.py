@@ -18,24 +18,12 @@ from job.peers import Peers
 from job.training import crew, line
 from job.training.crew import Chief, FailedElsewhereError, Follower
 from job.training.line import Line, Message
-
-
-def free_port() -> int:
-    """With a free one after it."""
-    while True:
-        with socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", 0))
-            port = int(one.getsockname()[1])
-            try:
-                other.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
+from scripts.measure.faults import free_ports
 
 
 @pytest.fixture
 def peers() -> tuple[Peers, ...]:
-    port = free_port()
+    (port,) = free_ports(1)
     hosts = (f"127.0.0.1:{port}", "127.0.0.1:7", "127.0.0.1:8")
     return tuple(Peers(index, hosts) for index in range(3))
 
