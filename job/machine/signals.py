@@ -103,6 +103,11 @@ def install() -> None:
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader,), name="signals", daemon=True).start()
+    take_back()
+
+
+def take_back() -> None:
+    """Installs the handlers themselves: again, where a library has put its own in their place."""
     for number in EXIT_CODES:
         signal.signal(number, _handle)
 

@@ -37,6 +37,8 @@ class Group:
         )
         self._strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
         runtime.run_first_kernel()
+        # TensorFlow would hear of a coming preemption by SIGTERM, and keep that to itself.
+        signals.take_back()
         # Variables of this process: where all take the same steps, they are the same everywhere.
         self._wish, self._stopped = (tf.Variable(0.0, trainable=False) for _ in range(2))
         self._steps, self._numbers = (tf.Variable(0, dtype=tf.int64, trainable=False) for _ in range(2))

@@ -318,7 +318,10 @@ class MemoryGroup:
     def __init__(self, limit: int | None) -> None:
         mine = next(line.split(":")[2] for line in Path("/proc/self/cgroup").read_text().splitlines() if ":memory:" in line)
         self._folder = Path(f"/sys/fs/cgroup/memory{mine}/faults-{os.getpid()}")
-        self._folder.mkdir()
+        self._folder.mkdir(exist_ok=True)
+        # Pages that earlier processes left there count as well.
+        with contextlib.suppress(OSError):
+            (self._folder / "memory.force_empty").write_text("0")
         if limit is not None:
             (self._folder / "memory.limit_in_bytes").write_text(str(limit))
 
@@ -334,6 +337,7 @@ class MemoryGroup:
     def remove(self) -> None:
         """When no process is in it."""
         with contextlib.suppress(OSError):
+            (self._folder / "memory.limit_in_bytes").write_text("-1")
             self._folder.rmdir()
 
 

@@ -19,7 +19,20 @@ from scripts.measure import group
 from scripts.measure.faults import free_ports, outcome
 from tests.conftest import ROOT
 
-RUN = ["--preset", "quickstart", "--device", "cpu", "--architecture", "rnn", "--units", "8", "--batch-size", "100"]
+RUN = [
+    "--preset",
+    "quickstart",
+    "--device",
+    "cpu",
+    "--architecture",
+    "rnn",
+    "--units",
+    "8",
+    "--batch-size",
+    "100",
+    "--epochs",
+    "3",
+]
 
 
 @pytest.mark.long
