@@ -40,7 +40,7 @@ def on_all_devices(configuration: Configuration) -> Iterator[Configuration]:
     Raises:
         DeviceError: There are not so many.
     """
-    there = len(devices.collect().names) if configuration.device is not DeviceChoice.cpu else 0
+    there = devices.gpus() if configuration.device is not DeviceChoice.cpu else 0
     count = configuration.devices or max(1, there)
     if 0 < there < count:
         raise DeviceError(f"--devices {count}: this machine has {there} GPUs; expected at most so many, or all")

@@ -124,6 +124,16 @@ def preload_libraries() -> list[str]:
     return missing
 
 
+def gpus() -> int:
+    """How many GPUs this process may use; 0 where there is none."""
+    facts = collect()
+    if not facts.present:
+        return 0
+    # The driver tells of all of them, whatever the process is to see.
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return len(facts.names) if chosen is None else min(len(facts.names), len(chosen.split(",")))
+
+
 def collect() -> Facts:
     """Asks the driver (NVML) and the file system."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1", "none")

@@ -23,11 +23,11 @@ def import_tensorflow() -> None:
                 del sys.modules[name]
 
 
-def start_tensorflow(share: int | None = None) -> None:
-    """Imports TensorFlow and sets it up; `share` as in `prepare_tensorflow`."""
+def start_tensorflow(share: int | None = None, place: int | None = None) -> None:
+    """Imports TensorFlow and sets it up; the arguments as in `prepare_tensorflow`."""
     import_tensorflow()
     with without_noise():
-        prepare_tensorflow(share)
+        prepare_tensorflow(share, place)
     run_first_kernel()
 
 
@@ -39,15 +39,19 @@ def run_first_kernel() -> None:
         tf.function(lambda mask: tf.transpose(mask))(tf.zeros([2, 3], tf.bool))
 
 
-def prepare_tensorflow(share: int | None = None) -> None:
+def prepare_tensorflow(share: int | None = None, place: int | None = None) -> None:
     """Settings that must stand before the first kernel: memory on demand, float32 that is float32, repeatable results.
 
     Args:
         share: The cores that this process is to use; by default those that it may use.
+        place: Of this process among those of this machine, to which its GPUs are dealt out; by default it sees all of them.
     """
     import tensorflow as tf
 
-    for gpu in tf.config.list_physical_devices("GPU"):
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus and place is not None:
+        tf.config.set_visible_devices(gpus[place % len(gpus)], "GPU")
+    for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     # How many threads share a kernel's sum may decide its last bits: one does, whatever the machine. Kernels that do not wait
     # for each other, as those of the two directions, run beside each other on as many cores as there are for this process.

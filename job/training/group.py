@@ -14,7 +14,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from job.errors import DeviceError
 from job.machine import runtime, signals
 from job.network.forward import Share
 from job.peers import Peers
@@ -30,8 +29,8 @@ class Group:
     def __init__(self, peers: Peers) -> None:
         self.index, self.count = peers.index, len(peers.hosts)
         runtime.import_tensorflow()
-        _take_one_gpu(peers)
-        runtime.prepare_tensorflow(max(1, runtime.cores() // len(peers.on_this_machine)))
+        here = peers.on_this_machine
+        runtime.prepare_tensorflow(max(1, runtime.cores() // len(here)), here.index(peers.index))
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
             tf.train.ClusterSpec({"worker": list(peers.hosts)}), task_type="worker", task_id=peers.index, rpc_layer="grpc"
         )
@@ -98,15 +97,3 @@ class Group:
         if float(self._stopped.numpy()):
             signals.raise_pending()
             raise signals.Interrupted(signal.SIGTERM)
-
-
-def _take_one_gpu(peers: Peers) -> None:
-    """Of a machine's GPUs, each of the group's processes on it takes another one."""
-    found = tf.config.list_physical_devices("GPU")
-    place = peers.on_this_machine.index(peers.index)
-    if found and place >= len(found):
-        raise DeviceError(
-            f"{peers.name(peers.index)} is number {place + 1} on its machine, which has {len(found)} GPUs; start fewer there"
-        )
-    if found:
-        tf.config.set_visible_devices(found[place], "GPU")

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 
 from job.config import Configuration
+from job.machine import device as devices
 from job.machine import memory, runtime
 from job.presets import Architecture, Hyperparameters
 from job.records.metrics import DeviceRecord
@@ -49,8 +50,12 @@ def choose(configuration: Configuration, device: DeviceRecord, trials: int, long
     if room is not None and free is not None:
         bounds[f"{free / 2**30:.1f} GiB of free memory, of which each may take {need / 2**30:.1f} GiB"] = int(room)
     if device.type == "gpu":
-        bounds[f"a GPU of {(device.memory_bytes or 0) / 2**30:.0f} GiB"] = max(1, (device.memory_bytes or 0) // _GPU_BYTES)
-        bounds[f"at most {_MOST_ON_GPU} on a GPU"] = _MOST_ON_GPU
+        gpus = max(1, devices.gpus())
+        size = f"{gpus} GPUs" if gpus > 1 else "a GPU"
+        bounds[f"{size} of {(device.memory_bytes or 0) / 2**30:.0f} GiB"] = (
+            max(1, (device.memory_bytes or 0) // _GPU_BYTES) * gpus
+        )
+        bounds[f"at most {_MOST_ON_GPU} on a GPU"] = _MOST_ON_GPU * gpus
     count = max(1, min(trainings, min(bounds.values()) if asked is None else asked))
     share = max(1, cores // count)
     allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

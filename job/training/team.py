@@ -196,7 +196,8 @@ class SideBySide:
         ours, theirs = self._context.Pipe()
         slot = min(set(range(self._count + 1)) - {each.slot for each in self._workers})
         cores = self._cores[slot * self._share : (slot + 1) * self._share]
-        process = self._context.Process(target=worker.main, args=(theirs, self._device, cores, self._share), daemon=True)
+        told = (theirs, self._device, cores, self._share, slot)
+        process = self._context.Process(target=worker.main, args=told, daemon=True)
         with unknown_program():
             process.start()
         theirs.close()

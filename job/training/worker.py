@@ -35,12 +35,13 @@ _STEP_SECONDS = 0.1
 _PARENT_DIED = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
-def main(connection: Connection, device: DeviceRecord, cores: list[int], share: int) -> None:
+def main(connection: Connection, device: DeviceRecord, cores: list[int], share: int, place: int) -> None:
     """Does what comes through `connection` until nothing more does.
 
     Args:
         cores: Those that it is bound to; none where it is not.
         share: How many cores it is to use.
+        place: Among the workers, to which the GPUs are dealt out.
     """
     ends_with_its_parent()
     signals.install_in_worker()
@@ -52,7 +53,7 @@ def main(connection: Connection, device: DeviceRecord, cores: list[int], share: 
     logging.captureWarnings(True)
     logging.getLogger().handlers = [handler]
     logging.getLogger("job").setLevel(logging.INFO)
-    runtime.start_tensorflow(share)
+    runtime.start_tensorflow(share, place)
     with contextlib.suppress(signals.Interrupted):
         while (work := desk.next()) is not None:
             desk.send("ended", *_do(work, desk, device))

@@ -126,3 +126,17 @@ def test_a_run_that_falls_back_to_the_cpu_says_so_in_the_log(
     caplog.clear()
     device.select(DeviceChoice.cpu, False)
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("visible", "present", "expected"),
+    [(None, True, 3), ("0", True, 1), ("1,2", True, 2), ("0,1,2,3", True, 3), (None, False, 0)],
+)
+def test_gpus_are_counted_that_this_process_may_use(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, present: bool, expected: int
+) -> None:
+    monkeypatch.setattr(device, "collect", lambda: device.Facts(present=present, names=["an H100"] * 3))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert device.gpus() == expected

@@ -7,6 +7,7 @@ import pytest
 
 from job.config import Request, resolve
 from job.errors import ConfigurationError
+from job.machine import device as devices
 from job.machine import memory, runtime
 from job.presets import Architecture, PresetName
 from job.training import staffing
@@ -54,6 +55,12 @@ def test_a_gpu_is_shared_by_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
     configuration = resolve(Request(preset=PresetName.standard))
     large, small = (CPU.but(type="gpu", memory_bytes=size * GIB) for size in (80, 8))
     assert staffing.choose(configuration, large, 10, LONGEST).workers == 4
+    monkeypatch.setattr(devices, "gpus", lambda: 2)
+    assert staffing.choose(configuration, large, 10, LONGEST).workers == 8
+    assert "2 GPUs of 80 GiB, at most 4 on a GPU" in staffing.choose(configuration, large, 10, LONGEST).why
+    monkeypatch.undo()
+    monkeypatch.setattr(runtime, "cores", lambda: 16)
+    monkeypatch.setattr(memory, "available", lambda: 100 * GIB)
     assert staffing.choose(configuration, small, 10, LONGEST).workers == 2
 
 
