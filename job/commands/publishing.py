@@ -9,7 +9,7 @@ from types import TracebackType
 
 from job.commands.models import Export, Exported
 from job.files import atomic
-from job.network.fresh import FreshProcess, difference
+from job.network.fresh import Answer, FreshProcess, KilledError, difference
 from job.network.predictor import Predictor
 from job.output import finished
 from job.output.finished import FinishedRun
@@ -21,6 +21,8 @@ from job.training.desk import Desk, Label, OwnDesk, Unseen
 from job.training.team import Team
 
 log = logging.getLogger(__name__)
+# Of loading the models in a process that others may end, as for want of memory.
+_TRIES = 3
 _ODD_TEXTS = ("", " ", "GREAT!!! Isn't it?", "naïve café — «über»", "a\ttab, a\r and a \0 byte", "word " * 3000)
 
 
@@ -93,13 +95,24 @@ class Publishing:
         self._team.finish()
         if not self._wanted:
             return
-        self._try_models()
-        assert self._fresh is not None
         worst = 0.0
-        for each, answer in zip(self._exported, self._fresh.answers(), strict=True):
+        for each, answer in zip(self._exported, self._answers(), strict=True):
             folder = self._output / each.name / finished.SAVED_MODEL
             worst = max(worst, difference(folder, answer, each.expected, each.threshold))
         log.info(f"exported models loaded in a fresh process: {worst:.1e} from the trained ones at most")
+
+    def _answers(self, tries: int = _TRIES) -> list[Answer]:
+        self._try_models()
+        assert self._fresh is not None
+        try:
+            return self._fresh.answers()
+        except KilledError as error:
+            if tries == 1:
+                raise
+            log.warning(f"{error}; it is started again")
+        self._fresh.close()
+        self._fresh, self._tried = None, 0
+        return self._answers(tries - 1)
 
 
 def pages(run: FinishedRun) -> dict[str, bytes]:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,10 @@ for line in sys.stdin:
 """
 Answer = list[tuple[float, str]]
 """Of each text the probability and the label."""
+
+
+class KilledError(JobError):
+    """The process was ended from outside, which says nothing of the models."""
 
 
 class FreshProcess:
@@ -70,10 +75,14 @@ class FreshProcess:
         """What each SavedModel says, in the order in which they were loaded; after it the process has ended.
 
         Raises:
+            KilledError: The process was ended from outside.
             JobError: One cannot be loaded.
         """
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.communicate(timeout=_SECONDS)
+        if (self._process.returncode or 0) < 0:
+            how = signal.Signals(-self._process.returncode).name
+            raise KilledError(f"the process that tries the exported models was ended by {how}")
         found = [[(float(one), str(other)) for one, other in json.loads(line)] for line in _lines(self._said)]
         if len(found) < len(self._names):
             last = " ".join((_lines(self._errors) or ["no message"])[-1].split())[:300]

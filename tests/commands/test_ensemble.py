@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from job import cli
 from job.commands import evaluate, merge, predict, publishing
 from job.config import DeviceChoice, Request, resolve
 from job.data import corpus as corpora
+from job.network.fresh import FreshProcess
 from job.output.finished import VerifiedRun
 from job.presets import Architecture, ModelName, PresetName
 from job.source import DataRequest, resolve_source
@@ -206,3 +208,24 @@ def test_evaluate_scores_it_beside_its_members(folder: Path) -> None:
     scored = evaluate.evaluate(folder / "whole", other).models[ModelName.ensemble].all.scores
     assert scored.accuracy == metrics.ensemble.test.accuracy
     assert scored.loss == pytest.approx(metrics.ensemble.test.loss, abs=1e-5)
+
+
+@pytest.mark.long
+def test_models_are_tried_again_where_that_was_ended_from_outside(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "job")
+    begun: list[Any] = []
+
+    class Ended(FreshProcess):
+        def __init__(self, texts: list[str], folder: Path) -> None:
+            super().__init__(texts, folder)
+            begun.append(self)
+            if len(begun) < 3:
+                self._process.kill()
+
+    monkeypatch.setattr(publishing, "FreshProcess", Ended)
+    train(folder, tmp_path / "output", 1)
+    assert len(begun) == 3
+    assert caplog.text.count("the process that tries the exported models was ended by SIGKILL; it is started again") == 2
+    assert "exported models loaded in a fresh process" in caplog.text

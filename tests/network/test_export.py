@@ -25,7 +25,7 @@ tf = pytest.importorskip("tensorflow")
 from job.machine import runtime
 from job.network import export
 from job.network.forward import Forward
-from job.network.fresh import FreshProcess, difference
+from job.network.fresh import FreshProcess, KilledError, difference
 from job.network.predictor import EnsemblePredictor, LinearPredictor, NetworkPredictor, Predictor
 from job.output.results import LinearWeights
 from tests.data.samples import tables
@@ -165,6 +165,14 @@ def test_exported_models_agree_in_a_process_without_this_package(tmp_path: Path)
     ) as caught:
         worst(-2, trained[-2:], thresholds[-2:])
     assert caught.value.exit_code == 1
+
+
+def test_a_process_that_is_ended_from_outside_says_nothing_of_the_models(tmp_path: Path) -> None:
+    with closing(FreshProcess(["good"], tmp_path)) as fresh:
+        fresh.load(tmp_path / "saved_model", tmp_path / "saved_model")
+        fresh._process.kill()
+        with pytest.raises(KilledError, match="the process that tries the exported models was ended by SIGKILL"):
+            fresh.answers()
 
 
 def test_the_run_s_saved_model_is_served_as_the_readme_says(command: Command, finished: Path) -> None:
