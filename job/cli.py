@@ -260,7 +260,7 @@ def run_command_line() -> int:
     progress.set_up_logging()
     completes = sys.argv[1:2] in (["--install-completion"], ["--show-completion"])
     try:
-        status = app(standalone_mode=False, prog_name="sentiment-job")
+        status = _call_app()
         # What the standard output does not take must be known before the exit code is.
         sys.stdout.flush()
         return USAGE if completes and status else int(status or OK)
@@ -297,6 +297,17 @@ def run_command_line() -> int:
         error.message = terminal.visible(getattr(error, "message", ""))  # type: ignore[attr-defined]
         show()
         return int(getattr(error, "exit_code", USAGE))
+
+
+def _call_app() -> Any:
+    try:
+        return app(standalone_mode=False, prog_name="sentiment-job")
+    except JobError:
+        raise
+    except Exception:
+        # Native code may have caught what a signal raised within it, and raised something of its own.
+        signals.raise_pending()
+        raise
 
 
 def _fail(message: str, code: int) -> int:

@@ -2,12 +2,15 @@
 
 import json
 import logging
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import job
-from job import options
+from job import cli, options
+from job.machine import signals
 from tests.conftest import Command
 
 
@@ -91,3 +94,16 @@ def test_a_shell_that_cannot_complete_is_2_and_a_home_that_cannot_be_written_73(
     done = command("--install-completion", "bash", env=NAMED | {"HOME": "/proc/nowhere"})
     assert done.returncode == 73
     assert done.stderr.startswith("error: /proc/nowhere: the completion cannot be written")
+
+
+def test_a_signal_that_native_code_caught_is_still_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raised amid pydantic's or TensorFlow's own code, it may come out as an error of theirs."""
+
+    def app(**_: Any) -> None:
+        monkeypatch.setattr(signals, "_received", signal.SIGTERM)
+        raise ValueError("Error building the validator: Interrupted: SIGTERM")
+
+    monkeypatch.setattr(cli, "app", app)
+    with pytest.raises(signals.Interrupted) as caught:
+        cli.run_command_line()
+    assert caught.value.exit_code == 143

@@ -53,11 +53,13 @@ class _Crew:
         """
         try:
             yield
+        except JobError:
+            raise
         except Exception as error:
+            signals.raise_pending()
             if not type(error).__module__.startswith("tensorflow") or not self._loss.wait(_SETTLE_SECONDS):
                 raise
             self.is_ending = True
-            signals.raise_pending()
             raise self._lost from None
 
     def _lose(self, index: int, failure: Message | None = None) -> None:
@@ -190,7 +192,7 @@ class Chief(_Crew):
     def end(self, error: BaseException | None) -> None:
         """Lets the others end as this process does."""
         self.is_ending = True
-        if isinstance(error, signals.Interrupted):
+        if error is not None and signals.is_pending():
             self.tell("stop")
         elif error is None:
             self.tell("end", {"code": 0, "text": ""})
@@ -258,7 +260,7 @@ class Follower(_Crew):
     def end(self, error: BaseException | None) -> None:
         """Lets the chief know why this process ends, if it is not by its word."""
         was_known, self.is_ending = self.is_ending, True
-        if isinstance(error, signals.Interrupted):
+        if error is not None and signals.is_pending():
             self.say("stop")
         elif error is not None and not was_known:
             self.say("failed", {"code": getattr(error, "exit_code", TemporaryError.exit_code), "text": str(error)})

@@ -77,7 +77,8 @@ def _do(work: "Work", desk: "_Line", device: DeviceRecord) -> tuple[str, Any]:
     except MemoryError:
         return "failed", MemoryError()
     except Exception:
-        return "broken", traceback.format_exc()
+        # Native code may have caught what the stop raised within it, and raised something of its own.
+        return ("stopped", None) if signals.is_pending() else ("broken", traceback.format_exc())
 
 
 class _Line:

@@ -422,7 +422,7 @@ def group_series(folder: Path, number: signal.Signals, count: int, epochs: int, 
         group = start_group(folder, output, size, epochs)
         chosen = chance.randrange(size)
         # Before they are all there, those who are wait for the others.
-        while sent < count and '"start"' not in output.with_suffix(".said-0").read_text():
+        while sent < count and not re.search('"start"|Results:', output.with_suffix(".said-0").read_text()):
             time.sleep(0.02)
         code = wait(group[chosen], chance.uniform(0, seconds / 2)) if sent < count else None
         if code is None and sent < count:
