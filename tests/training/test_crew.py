@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -60,6 +60,7 @@ ARRAYS = st.dictionaries(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=4), ANY, max_size=3), ARRAYS)
 def test_what_is_said_is_heard(values: dict[str, Any], told: dict[str, Any]) -> None:
     ours, theirs = _connected()

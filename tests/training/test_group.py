@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 tf = pytest.importorskip("tensorflow")
@@ -33,6 +33,7 @@ def test_where_there_are_fewer_reviews_than_processes_some_have_none() -> None:
     assert [share([4, 4], index, 3).places.numpy().tolist() for index in range(3)] == [[0], [1], []]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=40), st.integers(1, 5))
 def test_every_review_is_dealt_out_once_and_evenly(lengths: list[int], count: int) -> None:
     places = [share(lengths, index, count).places.numpy().tolist() for index in range(count)]
