@@ -101,8 +101,7 @@ class Chief(_Crew):
         self._heard: queue.SimpleQueue[tuple[int, Message | None]] = queue.SimpleQueue()
         host, port = peers.control
         try:
-            # Whatever the name of this host is, it is reached on any of its addresses.
-            self._listener = socket.create_server(("", port), backlog=len(peers.hosts))
+            self._listener = _listening(port, len(peers.hosts))
         except OSError as error:
             raise TemporaryError(
                 f"port {port}: cannot be listened on ({error.strerror}); it is the one after {host}'s in --hosts"
@@ -203,6 +202,14 @@ class Chief(_Crew):
             # Closing it alone would not end the waiting for the next one.
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+
+def _listening(port: int, backlog: int) -> socket.socket:
+    """On all addresses, since a host's name may stand for any of them; of both kinds where the system has both."""
+    if socket.has_dualstack_ipv6():
+        with contextlib.suppress(OSError):
+            return socket.create_server(("", port), family=socket.AF_INET6, backlog=backlog, dualstack_ipv6=True)
+    return socket.create_server(("", port), backlog=backlog)
 
 
 class Follower(_Crew):
