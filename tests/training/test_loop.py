@@ -238,9 +238,9 @@ def test_a_diverged_seed_is_recorded_and_the_others_go_on(
 ) -> None:
     real = Forward.logits
 
-    def logits(self: Forward, inputs: Inputs, draw: Any = None) -> Logits:
+    def logits(self: Forward, inputs: Inputs, draw: Any = None, share: Any = None) -> Logits:
         factor = 1.0 if draw is None else tf.where(draw[0] == 0, np.nan, 1.0)
-        return Logits(*(each * factor for each in real(self, inputs, draw)))
+        return Logits(*(each * factor for each in real(self, inputs, draw, share)))
 
     monkeypatch.setattr(Forward, "logits", logits)
 
