@@ -207,7 +207,7 @@ def resolve(request: Request) -> Configuration:
             if architecture in chosen
         },
         shard=part,
-        workers=1 if is_group else _workers(request.workers),
+        workers=_workers(request.workers),
         devices=devices,
         peers=peers,
     )

@@ -1,7 +1,9 @@
 """Which processes train one network together: from `--worker` and `--hosts`, or from TensorFlow's TF_CONFIG."""
 
 import json
+import socket
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +37,10 @@ class Peers:
         """Those that have this one's host name."""
         machines = [each.rpartition(":")[0] for each in self.hosts]
         return [index for index, machine in enumerate(machines) if machine == machines[self.index]]
+
+    def describe(self) -> str:
+        """In words."""
+        return f"this is {self.name(self.index)} of {len(self.hosts)} that train each network together"
 
     def name(self, index: int) -> str:
         """Of one of them, for people."""
@@ -104,3 +110,17 @@ def _checked(peers: Peers, where: str) -> Peers:
     if len(peers.hosts) < 2:
         raise ConfigurationError(f"{where}: names one process alone, which needs no group; leave --worker and --hosts out")
     return peers
+
+
+def free_hosts(count: int) -> tuple[str, ...]:
+    """Addresses of this machine for a group that is to be started on it: each with a free port after it, of which the chief needs one."""
+    found: list[str] = []
+    with ExitStack() as stack:
+        while len(found) < count:
+            one, other = (stack.enter_context(socket.socket()) for _ in range(2))
+            with suppress(OSError, OverflowError):
+                one.bind(("127.0.0.1", 0))
+                port = int(one.getsockname()[1])
+                other.bind(("127.0.0.1", port + 1))
+                found.append(f"127.0.0.1:{port}")
+    return tuple(found)

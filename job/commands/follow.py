@@ -1,10 +1,10 @@
 """A process of a group that is not the chief: it trains with the others, and writes nothing but the cache."""
 
+import logging
 import multiprocessing
 import os
-import socket
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from job.machine import device as devices
 from job.machine import environment, provenance, signals
 from job.network import kernel
 from job.output.checkpoints import Snapshot
-from job.peers import Peers
+from job.peers import Peers, free_hosts
 from job.records.metrics import DeviceRecord
 from job.training import evidence
 from job.training.crew import Follower
@@ -29,6 +29,7 @@ from job.training.work import TASK, Train
 from job.training.worker import ends_with_its_parent
 from job.training.workers import unknown_program
 
+log = logging.getLogger(__name__)
 # After the chief has ended, for the others to do so.
 _END_SECONDS = 10.0
 
@@ -47,7 +48,7 @@ def on_all_devices(configuration: Configuration) -> Iterator[Configuration]:
     if count == 1:
         yield replace(configuration, devices=None)
         return
-    hosts = tuple(f"127.0.0.1:{port}" for port in _free_ports(count))
+    hosts = free_hosts(count)
     # A GPU's driver may not be forked.
     context = multiprocessing.get_context("spawn")
     group = [replace(configuration, devices=None, peers=Peers(index, hosts)) for index in range(count)]
@@ -61,20 +62,6 @@ def on_all_devices(configuration: Configuration) -> Iterator[Configuration]:
         for process in others:
             process.join(_END_SECONDS)
             process.kill()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Each with a free one after it, of which the chief needs one."""
-    with ExitStack() as stack:
-        found: list[int] = []
-        while len(found) < count:
-            one, other = (stack.enter_context(socket.socket()) for _ in range(2))
-            with suppress(OSError, OverflowError):
-                one.bind(("127.0.0.1", 0))
-                port = int(one.getsockname()[1])
-                other.bind(("127.0.0.1", port + 1))
-                found.append(port)
-        return found
 
 
 def _start(configuration: Configuration) -> None:
@@ -112,6 +99,7 @@ def follow(configuration: Configuration, device: DeviceRecord, spare: Path | Non
         TemporaryError: The chief did not come, or is gone.
     """
     assert configuration.peers is not None
+    log.info(f"{configuration.peers.describe()}; {configuration.peers.name(0)} writes the results")
     follower = Follower(configuration.peers, said(configuration, device))
     try:
         _follow(configuration, device, spare, follower)

@@ -141,8 +141,8 @@ class _Job:
     def _gather(self, device: DeviceRecord, trials: int) -> Team:
         """Who does the trainings that are left."""
         if self._configuration.peers:
-            told = follow.said(self._configuration, device)
-            chief = Chief(self._configuration.peers, told, self._output.release)
+            log.info(f"{self._configuration.peers.describe()}; it waits for the others, ten minutes at most")
+            chief = Chief(self._configuration.peers, follow.said(self._configuration, device), self._output.release)
             return InGroup(device, chief, self._corpus.sha256)
         staff = staffing.choose(self._configuration, device, trials, int(self._corpus.lengths.max(initial=0)))
         if staff.workers > 1 or (trials > 1 and self._configuration.workers is None):

@@ -123,7 +123,7 @@ class Chief(_Crew):
         if self._lines.setdefault(index, line) is not line:
             line.say("end", {"code": ConfigurationError.exit_code, "text": f"--worker {index}/…: there is one already"})
             return
-        line._heard = lambda line, message: self._hear(index, message)
+        line.heard = lambda line, message: self._hear(index, message)
         self._heard.put((index, message))
 
     def _hear(self, index: int, message: Message | None) -> None:

@@ -45,7 +45,9 @@ class Line:
     def __init__(self, connection: socket.socket, heard: Callable[["Line", Message | None], None]) -> None:
         connection.settimeout(PATIENCE_SECONDS)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._connection, self._heard = connection, heard
+        self._connection = connection
+        self.heard = heard
+        """May be another one from a message on."""
         self._sending = threading.Lock()
         self._ended = threading.Event()
 
@@ -79,10 +81,10 @@ class Line:
             while True:
                 message = self._receive()
                 if message.kind != _ALIVE:
-                    self._heard(self, message)
+                    self.heard(self, message)
         except (OSError, EOFError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
             self._ended.set()
-            self._heard(self, None)
+            self.heard(self, None)
 
     def _receive(self) -> Message:
         mark, told, packed = _HEAD.unpack(self._read(_HEAD.size))

@@ -27,7 +27,6 @@ import random
 import re
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -40,6 +39,7 @@ from typing import Any
 
 import safetensors.numpy
 
+from job.peers import free_hosts
 from scripts.measure.eager import EagerTrain
 
 SMALL = ["train", "--preset", "quickstart", "--device", "cpu", "--batch-size", "128", "--units", "24", "--log-format", "json"]
@@ -80,6 +80,15 @@ def outcome(output: Path) -> dict[str, Any]:
         with (model.parent / "history.csv").open() as stream:
             result[f"{model.parent.name} history"] = without_times(list(csv.DictReader(stream)))
     return result
+
+
+def is_same(output: Path, expected: dict[str, Any]) -> bool:
+    """Whether a finished run ends as is expected; says what differs."""
+    found = outcome(output)
+    different = [key for key in expected if found.get(key) != expected[key]]
+    if different:
+        print(f"different from the uninterrupted run: {different} in {output}", file=sys.stderr)
+    return not different
 
 
 def damaged_bytes(output: Path) -> int:
@@ -282,11 +291,7 @@ def worker_series(folder: Path, target: str, number: signal.Signals, count: int,
             good = False
         if code == 0:
             finished += 1
-            found = outcome(output)
-            different = [key for key in expected if found.get(key) != expected[key]]
-            if different:
-                print(f"different from the uninterrupted run: {different} in {output}", file=sys.stderr)
-                good = False
+            good &= is_same(output, expected)
             if sent >= count:
                 break
             shutil.rmtree(output)
@@ -380,22 +385,9 @@ def starve_series(folder: Path) -> bool:
     return False
 
 
-def free_ports(count: int) -> list[int]:
-    """Each with a free one after it."""
-    found: list[int] = []
-    while len(found) < count:
-        with contextlib.suppress(OSError, OverflowError), socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", 0))
-            port = int(one.getsockname()[1])
-            other.bind(("127.0.0.1", port + 1))
-            if not {port, port - 1, port + 1} & set(found):
-                found.append(port)
-    return found
-
-
 def start_group(folder: Path, output: Path, count: int, epochs: int) -> list[int]:
     """Starts the processes of a group."""
-    hosts = ",".join(f"127.0.0.1:{port}" for port in free_ports(count))
+    hosts = ",".join(free_hosts(count))
     arguments = [*SMALL, "--epochs", str(epochs), "--output", str(output), "--cache", str(folder / "cache"), "--hosts", hosts]
     return [
         fork([*arguments, "--worker", f"{index}/{count}"], output.with_suffix(f".said-{index}"), lambda: None)
@@ -438,11 +430,7 @@ def group_series(folder: Path, number: signal.Signals, count: int, epochs: int, 
             good = False
         if not any(ended):
             finished += 1
-            found = outcome(output)
-            different = [key for key in expected if found.get(key) != expected[key]]
-            if different:
-                print(f"different from the uninterrupted run: {different} in {output}", file=sys.stderr)
-                good = False
+            good &= is_same(output, expected)
             if sent >= count:
                 break
             shutil.rmtree(output)
@@ -492,11 +480,7 @@ def kill_series(folder: Path, number: signal.Signals, count: int, epochs: int, c
                 continue  # killed after its very last file: the next call only says so
             finished += 1
             repeated += steps_done(output) - needed
-            found = outcome(output)
-            different = [key for key in expected if found.get(key) != expected[key]]
-            if different:
-                print(f"different from the uninterrupted run: {different} in {output}", file=sys.stderr)
-                same = False
+            same &= is_same(output, expected)
             if kills >= count or not same:
                 break
             output = folder / f"{number.name}-{finished:.0f}"

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.measure.faults import free_ports
+from job.peers import Peers, free_hosts
 
 STEPS, _WARM = 50, 10
 _ROOT = Path(__file__).parents[2]
@@ -29,14 +29,13 @@ class _EnoughError(Exception):
     """As many steps as were wanted."""
 
 
-def steps(index: int, ports: list[int], data: str, cache: Path, settings: dict[str, Any]) -> dict[str, Any]:
+def steps(index: int, hosts: tuple[str, ...], data: str, cache: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Trains as one process of a group: by network the losses, a hash of the weights, some judgements, and what it took."""
     from job.config import DeviceChoice, Request, resolve
     from job.data import corpus as corpora
     from job.data import reviews
     from job.machine import runtime
     from job.network import kernel
-    from job.peers import Peers
     from job.presets import PresetName
     from job.training.group import Group
     from job.training.trial import Task, Trial
@@ -45,8 +44,8 @@ def steps(index: int, ports: list[int], data: str, cache: Path, settings: dict[s
     configuration = resolve(request)
     corpus = corpora.load(configuration.source)
     device, group = kernel.select_device(configuration), None
-    if len(ports) > 1:
-        group = Group(Peers(index, tuple(f"127.0.0.1:{port}" for port in ports)))
+    if len(hosts) > 1:
+        group = Group(Peers(index, hosts))
     else:
         runtime.start_tensorflow()
     found: dict[str, Any] = {}
@@ -80,9 +79,8 @@ def run(count: int, data: str, cache: Path, settings: dict[str, Any]) -> list[di
     Raises:
         SystemExit: One fails.
     """
-    ports = free_ports(count)
     command = [sys.executable, "-m", "scripts.measure.group", "--data", data, "--cache", str(cache)]
-    command += ["--settings", json.dumps(settings), "--ports", ",".join(map(str, ports))]
+    command += ["--settings", json.dumps(settings), "--hosts", ",".join(free_hosts(count))]
     processes = [
         subprocess.Popen(
             [*command, "--index", str(index)], cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -107,13 +105,12 @@ def main() -> None:
     parser.add_argument("--data", default="embedded")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "sentiment-job")
     parser.add_argument("--settings", default="{}", help="hyperparameters, as JSON")
-    parser.add_argument("--ports", help=argparse.SUPPRESS)
+    parser.add_argument("--hosts", help=argparse.SUPPRESS)
     parser.add_argument("--index", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     settings = json.loads(options.settings)
     if options.index is not None:
-        ports = [int(port) for port in options.ports.split(",")]
-        print(json.dumps(steps(options.index, ports, options.data, options.cache, settings)))
+        print(json.dumps(steps(options.index, tuple(options.hosts.split(",")), options.data, options.cache, settings)))
         return
     found = {count: run(count, options.data, options.cache, settings) for count in map(int, options.processes.split(","))}
     first = next(iter(found.values()))[0]

@@ -15,8 +15,9 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
+from job.peers import free_hosts
 from scripts.measure import group
-from scripts.measure.faults import free_ports, outcome
+from scripts.measure.faults import outcome
 from tests.conftest import ROOT
 
 RUN = [
@@ -64,7 +65,7 @@ class Started:
     """A group of the real command."""
 
     def __init__(self, output: Path, cache: Path, options: Sequence[str] = ()) -> None:
-        hosts = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
+        hosts = ",".join(free_hosts(2))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("JOB_")}
         self.logs = [output.with_suffix(f".{index}") for index in range(2)]
         self.processes = []

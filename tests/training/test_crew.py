@@ -14,17 +14,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from job.errors import ConfigurationError, TemporaryError
-from job.peers import Peers
+from job.peers import Peers, free_hosts
 from job.training import crew, line
 from job.training.crew import Chief, FailedElsewhereError, Follower
 from job.training.line import Line, Message
-from scripts.measure.faults import free_ports
 
 
 @pytest.fixture
 def peers() -> tuple[Peers, ...]:
-    (port,) = free_ports(1)
-    hosts = (f"127.0.0.1:{port}", "127.0.0.1:7", "127.0.0.1:8")
+    hosts = (*free_hosts(1), "127.0.0.1:7", "127.0.0.1:8")
     return tuple(Peers(index, hosts) for index in range(3))
 
 
@@ -87,7 +85,8 @@ def test_what_is_no_message_ends_the_connection(pair: tuple[socket.socket, list[
     ours, heard, _ = pair
     ours.sendall(content)
     ours.shutdown(socket.SHUT_WR)
-    until(lambda: heard == [None])
+    until(lambda: heard)
+    assert heard == [None]
 
 
 def test_who_is_silent_counts_as_gone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +95,8 @@ def test_who_is_silent_counts_as_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[Message | None] = []
     one = Line(theirs, lambda _, message: heard.append(message))
     one.start()
-    until(lambda: heard == [None], 5)
+    until(lambda: heard, 5)
+    assert heard == [None]
     one.close()
     ours.close()
 
