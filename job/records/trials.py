@@ -97,6 +97,8 @@ class TrialRecord(Record):
     parameters: Count
     device: Literal["cpu", "gpu"]
     kernel: Kernel
+    processes: int = 1
+    """that shared every step"""
     continued: list[str]
     """where the run went on on another device or TensorFlow, so that it is not bit-identical"""
     train: Scores | None

@@ -210,10 +210,8 @@ class Runner:
         self._desk.step(self._trial.task.label, position, self._trial.loop.steps)
         if self._pace.is_due():
             self._save_if_cheap()
-        if self._trial.group is None:
-            signals.raise_pending()
-        else:
-            self._trial.group.check_signals()
+        group = self._trial.group
+        signals.raise_pending() if group is None else group.check_signals()
 
     def _on_epoch(self, epoch: Epoch) -> None:
         self._save_if_cheap()
@@ -281,6 +279,8 @@ class Runner:
             found = {}
         history = [HistoryRow(seed=trial.task.seed, epoch=epoch) for epoch in position.history]
         record = self._record(diverged, found, probabilities)
+        if trial.group is not None:
+            record = record.but(processes=trial.group.count)
         if weighted is not None and not diverged:
             record = record.but(weighted_validation_loss=weighted)
         if trial.task.threshold is not None and not diverged:

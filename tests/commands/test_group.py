@@ -106,7 +106,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
 
 @pytest.mark.long
 def test_one_alone_writes_and_both_end_well(whole: Path, shared_cache: Path) -> None:
-    assert json.loads((whole / "metrics.json").read_text())["architectures"]["rnn"]["runs"][0]["status"] == "finished"
+    (run,) = json.loads((whole / "metrics.json").read_text())["architectures"]["rnn"]["runs"]
+    assert (run["status"], run["processes"]) == ("finished", 2)
     assert not list(whole.rglob(".*"))
     # The other one says nothing of what the chief shows.
     assert not whole.with_suffix(".1").read_text().count('"event": "epoch"')
