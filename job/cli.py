@@ -11,7 +11,7 @@ import typer
 
 import job
 from job import options, progress
-from job.config import LogFormat, Request, resolve
+from job.config import LogFormat, Request, resolve, resolve_together
 from job.errors import OK, USAGE, InputOutputError, JobError, MissingInputError, OutputError
 from job.machine import signals, terminal, termination
 from job.presets import ModelName
@@ -72,12 +72,15 @@ def train(
 def check(
     as_json: options.AsJson = False,
     require_gpu: Annotated[bool, typer.Option("--require-gpu", help="End with 69 where no GPU works.")] = False,
+    devices: Annotated[str | None, typer.Option(help="Sum a vector over so many devices of this machine, or all.")] = None,
+    worker: Annotated[str | None, typer.Option(help="I/N: sum it over N machines, of which this is the I-th.")] = None,
+    hosts: Annotated[str | None, typer.Option(help="HOST:PORT of each of these, with commas between.")] = None,
 ) -> None:
     """Is there a GPU, and does it work?"""
     from job import tables
     from job.commands import check
 
-    found = check.check()
+    found = check.check(*resolve_together(devices, worker, hosts, {}))
     if as_json:
         tables.print_json(found.to_values())
     else:

@@ -140,6 +140,10 @@ class Configuration:
             shard=f"{self.shard[0]}/{self.shard[1]}" if self.shard else None,
             trainings=[PlannedTrial(architecture=name, seed=seed) for name, seed in self.trials()],
         )
+        if self.devices is not None:
+            plan = plan.but(devices=self.devices or "all")
+        if self.peers:
+            plan = plan.but(worker=f"{self.peers.index}/{len(self.peers.hosts)}", hosts=list(self.peers.hosts))
         return plan.but(teachers=self.teachers) if self.teachers else plan
 
 
@@ -174,21 +178,15 @@ def resolve(request: Request) -> Configuration:
     if request.require_fast_kernel and request.device is DeviceChoice.cpu:
         raise ConfigurationError("--require-fast-kernel is about a GPU's kernels, but --device is cpu; leave one of them out")
     chosen = _hyperparameters(preset, request)
-    peers = resolve_peers(request.worker, request.hosts, os.environ)
-    devices = None if request.devices is None else _devices(request.devices)
-    if peers and devices is not None:
-        raise ConfigurationError(
-            f"--devices {request.devices}: each process of a group has one device; start one for each, or leave out --worker and --hosts (or TF_CONFIG)"
-        )
+    devices, peers = resolve_together(request.devices, request.worker, request.hosts, os.environ)
     is_group = peers is not None or devices is not None
     if is_group and request.workers not in ("auto", "1"):
         raise ConfigurationError(
             f"--workers {request.workers}: a group of processes does one training after the other; leave out --workers, or --devices, --worker and --hosts"
         )
-    if is_group and (preset.remedies or request.unlabelled):
-        what = "--unlabelled" if request.unlabelled else f"--preset {request.preset}"
+    if is_group and preset.remedies:
         raise ConfigurationError(
-            f"{what}: is not trained by a group of processes; leave out --worker and --hosts (or TF_CONFIG)"
+            f"--preset {request.preset}: is not trained by a group of processes; leave out --devices, --worker and --hosts (or TF_CONFIG)"
         )
     part = _shard(request.shard, len(chosen) * seeds) if request.shard else None
     return Configuration(
@@ -211,6 +209,25 @@ def resolve(request: Request) -> Configuration:
         devices=devices,
         peers=peers,
     )
+
+
+def resolve_together(
+    devices: str | None, worker: str | None, hosts: str | None, environment: Mapping[str, str]
+) -> tuple[int | None, Peers | None]:
+    """How many of this machine's devices work together, 0 for all and None for one; or the processes that do, on several machines.
+
+    Args:
+        environment: As in `resolve_peers`, as are the arguments before but `devices`.
+
+    Raises:
+        ConfigurationError: A value that says neither, or both are asked for.
+    """
+    peers = resolve_peers(worker, hosts, environment)
+    if peers and devices is not None:
+        raise ConfigurationError(
+            f"--devices {devices}: each process of a group has one device; start one for each, or leave out --worker and --hosts (or TF_CONFIG)"
+        )
+    return None if devices is None else _devices(devices), peers
 
 
 def _teachers(preset: Preset, request: Request) -> dict[Architecture, Hyperparameters]:

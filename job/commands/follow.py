@@ -14,7 +14,7 @@ from job.config import Configuration, DeviceChoice, fingerprint
 from job.data import corpus as corpora
 from job.data import reviews
 from job.data.corpus import Corpus
-from job.errors import ConfigurationError, DeviceError, JobError
+from job.errors import ConfigurationError, JobError
 from job.machine import device as devices
 from job.machine import environment, provenance, signals
 from job.network import kernel
@@ -24,8 +24,8 @@ from job.records.metrics import DeviceRecord
 from job.training import evidence
 from job.training.crew import Follower
 from job.training.desk import Unseen
-from job.training.trial import Task
-from job.training.work import TASK, Train
+from job.training.line import Message
+from job.training.work import TASK, of_message
 from job.training.worker import ends_with_its_parent
 from job.training.workers import unknown_program
 
@@ -41,10 +41,8 @@ def on_all_devices(configuration: Configuration) -> Iterator[Configuration]:
     Raises:
         DeviceError: There are not so many.
     """
-    there = devices.gpus() if configuration.device is not DeviceChoice.cpu else 0
-    count = configuration.devices or max(1, there)
-    if 0 < there < count:
-        raise DeviceError(f"--devices {count}: this machine has {there} GPUs; expected at most so many, or all")
+    assert configuration.devices is not None
+    count = devices.count(configuration.devices, configuration.device is DeviceChoice.cpu)
     if count == 1:
         yield replace(configuration, devices=None)
         return
@@ -124,12 +122,12 @@ def _follow(configuration: Configuration, device: DeviceRecord, spare: Path | No
 
         if message.kind == "start":
             group = Group(follower.peers)
-        elif message.kind == "train":
-            _train(TASK.validate_python(message.values["task"]), corpus, configuration, device, spare, follower, group)
+        else:
+            _do(message, corpus, configuration, device, spare, follower, group)
 
 
-def _train(
-    task: Task,
+def _do(
+    message: Message,
     corpus: Corpus,
     configuration: Configuration,
     device: DeviceRecord,
@@ -137,12 +135,12 @@ def _train(
     follower: Follower,
     group: Any,
 ) -> None:
-    told = None
+    task, told = TASK.validate_python(message.values["task"]), None
     if task.values.evidence:
         train = reviews.split(corpus, task.values).train
         told = evidence.load(train, task.values, configuration.source.cache, spare)
     with follower.explained():
-        Train(task=task, corpus=corpus, evidence=told, group=group).do(FollowersDesk(follower), device)
+        of_message(message.kind, task, message.arrays, corpus, told, group).do(FollowersDesk(follower), device)
 
 
 class FollowersDesk(Unseen):

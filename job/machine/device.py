@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ LIBRARIES = (
     "libcusparse.so.12",
     "libcudnn.so.9",
 )
+_NCCL = "libnccl.so.2"
 _OLDEST_DRIVER = 525
 _PROBE_SECONDS = 300
 
@@ -103,15 +105,15 @@ class Check:
         return told | {"tensorflow": self.tensorflow, "built_for": asdict(self.built_for)}
 
 
-def preload_libraries() -> list[str]:
-    """Opens the CUDA libraries that the wheels installed, and returns the names of those that cannot be opened.
+def preload_libraries(names: Sequence[str] = LIBRARIES) -> list[str]:
+    """Opens CUDA's libraries that the wheels installed, and returns the names of those that cannot be opened.
 
     TensorFlow's wheels find no cuSOLVER by themselves and then train on the CPU without an error; a library that is
     already open is found by its name.
     """
     folders = sorted({path for entry in sys.path for path in Path(entry or ".").glob("nvidia/*/lib")})
     missing = []
-    for name in LIBRARIES:
+    for name in names:
         candidates = [str(folder / name) for folder in folders if os.path.exists(folder / name)] + [name]
         for candidate in candidates:
             try:
@@ -132,6 +134,30 @@ def gpus() -> int:
     # The driver tells of all of them, whatever the process is to see.
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     return len(facts.names) if chosen is None else min(len(facts.names), len(chosen.split(",")))
+
+
+def count(wanted: int, is_cpu: bool = False) -> int:
+    """How many of this machine's devices are meant.
+
+    Args:
+        wanted: So many, 0 for all of them.
+        is_cpu: Whether GPUs are left alone; then, and where there are none, processes on the cores count as devices.
+
+    Raises:
+        DeviceError: There are not so many.
+    """
+    there = 0 if is_cpu else gpus()
+    if 0 < there < wanted:
+        raise DeviceError(f"--devices {wanted}: this machine has {there} GPUs; expected at most so many, or all")
+    return wanted or max(1, there)
+
+
+def require_nccl() -> None:
+    """Raises `DeviceError` where the library is missing by which GPUs sum."""
+    if _NCCL in preload_libraries((_NCCL,)):
+        raise DeviceError(
+            f"{_NCCL} is missing, by which several GPUs train one network; install the GPU lock (scripts/locks/gpu.txt), or use the image multi-gpu (scripts/build-image.sh multi-gpu)"
+        )
 
 
 def collect() -> Facts:

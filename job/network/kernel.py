@@ -32,9 +32,11 @@ def select_device(configuration: Configuration) -> DeviceRecord:
     """Decides where to compute; says which networks would be slow there.
 
     Raises:
-        DeviceError: A GPU, or its fast kernel, was required, and there is none.
+        DeviceError: A GPU, its fast kernel, or what several of them sum by was required, and there is none.
     """
     device = devices.select(configuration.device, configuration.require_fast_kernel, starts=False)
+    if device.type == "gpu" and configuration.peers:
+        devices.require_nccl()
     slow = slow_networks(device, configuration.hyperparameters)
     names, why = " and ".join(slow), "; ".join(f"{name}: {reason}" for name, reason in slow.items())
     if configuration.require_fast_kernel and slow:

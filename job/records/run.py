@@ -65,6 +65,11 @@ class Plan(Record):
     teachers: dict[Architecture, Hyperparameters] = Field(default_factory=dict)
     seeds: int
     shard: str | None
+    devices: int | Literal["all"] | None = None
+    """That train each network together, where there are several."""
+    worker: str | None = None
+    """Which process of a group this is; the next names them all."""
+    hosts: list[str] | None = None
     trainings: list[PlannedTrial]
 
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from job.machine import runtime, signals
+from job.machine.noise import without_noise
 from job.network.forward import Share
 from job.peers import Peers
 from job.presets import PAD
@@ -34,7 +35,8 @@ class Group:
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
             tf.train.ClusterSpec({"worker": list(peers.hosts)}), task_type="worker", task_id=peers.index, rpc_layer="grpc"
         )
-        self._strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+        with without_noise():
+            self._strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
         runtime.run_first_kernel()
         # TensorFlow would hear of a coming preemption by SIGTERM, and keep that to itself.
         signals.take_back()

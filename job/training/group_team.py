@@ -10,13 +10,13 @@ from job.records.metrics import DeviceRecord
 from job.training.crew import Chief
 from job.training.desk import Desk
 from job.training.team import Alone
-from job.training.work import TASK, Train, Work
+from job.training.work import TASK, Judge, Train, Work
 
 log = logging.getLogger(__name__)
 
 
 class InGroup(Alone):
-    """Each training by all processes of a group, of which this is the chief; all else in this process."""
+    """Each training, and a teacher's judgement, by all processes of a group, of which this is the chief; all else in this process."""
 
     def __init__(self, device: DeviceRecord, chief: Chief, data_hash: str) -> None:
         super().__init__(device)
@@ -42,11 +42,13 @@ class InGroup(Alone):
         self._group = Group(self._chief.peers)
 
     def _do(self, work: Work, desk: Desk) -> Any:
-        if not isinstance(work, Train):
+        if not isinstance(work, Train | Judge):
             return super()._do(work, desk)
-        self._chief.tell("train", {"task": TASK.dump_python(work.task, mode="json")})
+        self._chief.tell(work.kind, {"task": TASK.dump_python(work.task, mode="json")}, work.arrays())
         with self._chief.explained():
             result = super()._do(replace(work, group=self._group), _ChiefsDesk(desk, self._chief))
+        if isinstance(work, Judge):
+            return result
         count = len(self._chief.peers.hosts)
         log.info(f"{work.label}: {count} processes summed {self._group.bytes_a_step() / 2**20:.2f} MiB a step")
         return result

@@ -1,7 +1,8 @@
 """Pieces of work that any process can do: this one, or a worker's. They are sent there, and their results back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,12 @@ class Train:
     """As `Trial` takes them."""
     group: "Group | None" = field(default=None, repr=False)
     """The processes that do it together."""
+    kind: ClassVar = "train"
+    """For the others of the group."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What the others of the group need beside the task."""
+        return {} if self.guesses is None else {"guesses": self.guesses}
 
     @property
     def label(self) -> Label:
@@ -80,6 +87,13 @@ class Judge:
     weights: list[NDArray[np.float32]] = field(repr=False)
     places: NDArray[np.int64] = field(repr=False)
     """<int64>[places], indices of the corpus."""
+    group: "Group | None" = field(default=None, repr=False)
+    """As in `Train`, as are the next two."""
+    kind: ClassVar = "judge"
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """See `Train`."""
+        return {"places": self.places} | {f"weights-{number:04d}": each for number, each in enumerate(self.weights)}
 
     @property
     def label(self) -> Label:
@@ -93,20 +107,32 @@ class Judge:
 
     def do(self, desk: Desk, device: DeviceRecord) -> NDArray[np.float32]:
         """See `Work`."""
-        trial = _trial(self.task, self.corpus, self.evidence, device)
+        trial = _trial(self, device)
         trial.network.set_weights(self.weights)
         return scores.probabilities(trial.predict(replace(trial.parts.train, indices=self.places)))
+
+
+def of_message(
+    kind: str, task: Task, arrays: Mapping[str, NDArray[Any]], corpus: Corpus, evidence: Evidence | None, group: "Group"
+) -> Train | Judge:
+    """What the chief of a group wants done; `kind` and `arrays` as `Train` and `Judge` make them."""
+    if kind == Train.kind:
+        return Train(task=task, corpus=corpus, evidence=evidence, guesses=arrays.get("guesses"), group=group)
+    weights = [arrays[name] for name in sorted(arrays) if name != "places"]
+    return Judge(task=task, corpus=corpus, evidence=evidence, weights=weights, places=arrays["places"], group=group)
 
 
 # Several pieces of one judgement come one after the other, and compiling takes seconds.
 _built: dict[tuple[Task, Corpus], Trial] = {}
 
 
-def _trial(task: Task, corpus: Corpus, evidence: Evidence | None, device: DeviceRecord) -> Trial:
-    if (task, corpus) not in _built:
+def _trial(work: Judge, device: DeviceRecord) -> Trial:
+    key = work.task, work.corpus
+    if key not in _built:
         _built.clear()
-        _built[task, corpus] = Trial(task, reviews.split(corpus, task.values), device, evidence)
-    return _built[task, corpus]
+        parts = reviews.split(work.corpus, work.task.values)
+        _built[key] = Trial(work.task, parts, device, work.evidence, group=work.group)
+    return _built[key]
 
 
 def multiplications(architecture: Architecture, values: Hyperparameters) -> float:

@@ -5,6 +5,7 @@
 It checks the GPU, also with a library hidden, and compares both fast kernels with the CPU's loops; trains twice with one
 seed and once interrupted and continued (predictions must be equal to the byte); serves the exported models on the CPU;
 measures against stock Keras and against cuDNN alone; and does the full `standard` run, watching how busy the GPU is.
+Where there are several GPUs, all of them train one network together, twice, which must end the same to the byte.
 It prints a table, writes gpu-proof/proof.json, and ends with 1 where a step failed. Targets are those of one NVIDIA H100;
 a target that was missed is told in the table, and is no failure. With `--device cpu` it takes the same steps without a
 GPU, which shows that the program works and nothing more. Any Python will do that has what the job and its tests need.
@@ -44,7 +45,12 @@ import tensorflow as tf
 serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
 print(float(serve(text=tf.constant([sys.argv[2]]))["probability"][0]))
 """
+_HOW = {True: "passed", False: "FAILED", None: "skipped"}
 SMALL = ("--preset", "quickstart", "--epochs", "3", "--log-format", "json")
+
+
+class SkippedError(Exception):
+    """A step cannot be taken on this machine; says why."""
 
 
 class Proof:
@@ -67,9 +73,13 @@ class Proof:
 
     def step(self, name: str, run: Callable[[], Any]) -> None:
         """Takes one step; what it raises or returns is on record, and the next ones are taken all the same."""
-        began = time.monotonic()
+        began, passed = time.monotonic(), True
         try:
-            found, passed = run(), True
+            found = run()
+        except SkippedError as reason:
+            self.results.append({"step": name, "passed": None, "seconds": 0.0, "found": str(reason)})
+            print(f"skipped           {name}: {reason}", flush=True)
+            return
         except (AssertionError, KeyError, ValueError, OSError, SystemExit, subprocess.SubprocessError) as error:
             found, passed = f"{type(error).__name__}: {error}"[-1500:], False
         seconds = round(time.monotonic() - began, 1)
@@ -155,6 +165,28 @@ class Proof:
         whole = (self._output / "one" / "predictions.csv").read_bytes()
         assert (folder / "predictions.csv").read_bytes() == whole, "the interrupted run's predictions differ"
         return {"interruptions": times}
+
+    def group(self, data: str) -> Any:
+        """Several GPUs sum, train one network to the same bits twice, and what a step then takes; on CPUs two processes."""
+        from job.machine import device
+
+        count = device.gpus() if self._device == "gpu" else 2
+        if count < 2:
+            raise SkippedError("this machine has one GPU, and it takes two to share a training")
+        together = json.loads(self.job("check", "--devices", str(count), "--json"))["together"]
+        one, other = (self.train(name, "--devices", str(count)) for name in ("together-one", "together-two"))
+        written = [(folder / "predictions.csv").read_bytes() for folder in (one, other)]
+        assert written[0] == written[1], f"two runs of {count} devices differ"
+        accuracies = {
+            name: [json.loads((folder / "metrics.json").read_text())["architectures"][name]["summary"]["test_accuracy"]["mean"]
+                   for folder in (self._output / "one", one)]
+            for name in ("rnn", "lstm")
+        }  # fmt: skip
+        command = [sys.executable, "-m", "scripts.measure.group", "--processes", f"1,{count}", "--device", self._device]
+        command += ["--data", data, "--cache", str(self._cache)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, done.stderr[-1000:]
+        return {"check": together, "alone and together": accuracies, "steps": done.stdout.splitlines()}
 
     def use(self) -> Any:
         """What was trained there is used without a GPU: the scores are the ones that the GPU found, but for rounding.
@@ -285,7 +317,7 @@ def print_table(result: dict[str, Any]) -> None:
     gpus = ", ".join(result["versions"]["gpus"]) or "no GPU"
     table = Table("step or target", "measured", "wanted", "", title=f"{gpus}, driver {result['versions']['driver']}")
     for each in result["steps"]:
-        table.add_row(each["step"], f"{each['seconds']:.1f} s", "–", "passed" if each["passed"] else "FAILED")
+        table.add_row(each["step"], f"{each['seconds']:.1f} s", "–", _HOW[each["passed"]])
     for each in result["targets"]:
         table.add_row(each["target"], f"{each['measured']:.2f}", each["wanted"], "reached" if each["reached"] else "missed")
     Console(width=110).print(table)
@@ -309,11 +341,14 @@ def main() -> None:
     # First, so that its time is that of a machine that has nothing encoded yet.
     proof.step("standard", lambda: proof.standard(data, arguments.seeds))
     proof.step("benchmark", lambda: proof.benchmark(data))
+    proof.step("group", lambda: proof.group(data))
     result = {"versions": versions(), "steps": proof.results, "targets": proof.targets}
     (output / "proof.json").write_text(json.dumps(result, indent=2) + "\n")
     print_table(result)
-    failed = [result["step"] for result in proof.results if not result["passed"]]
-    print(f"{len(proof.results) - len(failed)} passed, {len(failed)} failed" + (f": {', '.join(failed)}" if failed else ""))
+    failed, skipped = ([each["step"] for each in proof.results if each["passed"] is which] for which in (False, None))
+    said = [f"{len(proof.results) - len(failed) - len(skipped)} passed"]
+    said += [f"{len(names)} {how}: {', '.join(names)}" for names, how in ((failed, "failed"), (skipped, "skipped")) if names]
+    print("; ".join(said))
     sys.exit(bool(failed))
 
 

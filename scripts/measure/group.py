@@ -29,7 +29,9 @@ class _EnoughError(Exception):
     """As many steps as were wanted."""
 
 
-def steps(index: int, hosts: tuple[str, ...], data: str, cache: Path, settings: dict[str, Any]) -> dict[str, Any]:
+def steps(
+    index: int, hosts: tuple[str, ...], data: str, cache: Path, settings: dict[str, Any], where: str = "cpu"
+) -> dict[str, Any]:
     """Trains as one process of a group: by network the losses, a hash of the weights, some judgements, and what it took."""
     from job.config import DeviceChoice, Request, resolve
     from job.data import corpus as corpora
@@ -40,7 +42,7 @@ def steps(index: int, hosts: tuple[str, ...], data: str, cache: Path, settings: 
     from job.training.group import Group
     from job.training.trial import Task, Trial
 
-    request = Request(preset=PresetName.standard, data=data, cache=cache, device=DeviceChoice.cpu, hyperparameters=settings)
+    request = Request(preset=PresetName.standard, data=data, cache=cache, device=DeviceChoice(where), hyperparameters=settings)
     configuration = resolve(request)
     corpus = corpora.load(configuration.source)
     device, group = kernel.select_device(configuration), None
@@ -73,14 +75,14 @@ def steps(index: int, hosts: tuple[str, ...], data: str, cache: Path, settings: 
     return found
 
 
-def run(count: int, data: str, cache: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
+def run(count: int, data: str, cache: Path, settings: dict[str, Any], where: str = "cpu") -> list[dict[str, Any]]:
     """What each process of a group of so many says.
 
     Raises:
         SystemExit: One fails.
     """
     command = [sys.executable, "-m", "scripts.measure.group", "--data", data, "--cache", str(cache)]
-    command += ["--settings", json.dumps(settings), "--hosts", ",".join(free_hosts(count))]
+    command += ["--settings", json.dumps(settings), "--hosts", ",".join(free_hosts(count)), "--device", where]
     processes = [
         subprocess.Popen(
             [*command, "--index", str(index)], cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -105,14 +107,19 @@ def main() -> None:
     parser.add_argument("--data", default="embedded")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "sentiment-job")
     parser.add_argument("--settings", default="{}", help="hyperparameters, as JSON")
+    parser.add_argument(
+        "--device", choices=("cpu", "gpu"), default="cpu", help="each process one of the machine's GPUs, or cores"
+    )
     parser.add_argument("--hosts", help=argparse.SUPPRESS)
     parser.add_argument("--index", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     settings = json.loads(options.settings)
     if options.index is not None:
-        print(json.dumps(steps(options.index, tuple(options.hosts.split(",")), options.data, options.cache, settings)))
+        mine = steps(options.index, tuple(options.hosts.split(",")), options.data, options.cache, settings, options.device)
+        print(json.dumps(mine))
         return
-    found = {count: run(count, options.data, options.cache, settings) for count in map(int, options.processes.split(","))}
+    counts = map(int, options.processes.split(","))
+    found = {count: run(count, options.data, options.cache, settings, options.device) for count in counts}
     first = next(iter(found.values()))[0]
     print("| network | processes | ms a step | MiB summed a step | largest difference of a step's loss |")
     print("|---|---|---|---|---|")

@@ -19,6 +19,7 @@ from job.peers import free_hosts
 from scripts.measure import group
 from scripts.measure.faults import outcome
 from tests.conftest import ROOT
+from tests.training.test_selftraining import write
 
 RUN = [
     "--preset",
@@ -147,6 +148,28 @@ def test_the_devices_of_one_machine_are_a_group(whole: Path, shared_cache: Path,
     assert done.returncode == 0, done.stderr
     assert outcome(tmp_path / "output") == outcome(whole)
     assert "rnn seed 0: 2 processes summed 0." in done.stderr
+    assert "absl::" not in done.stderr
+
+
+@pytest.mark.long
+def test_texts_without_labels_are_learned_from_together(shared_cache: Path, tmp_path: Path) -> None:
+    """The teacher, its judgement and the networks that learn from it."""
+    data = [argument for name, path in write(tmp_path).items() for argument in (f"--{name}", path)]
+    options = ["--preset", "quickstart", *data, "--epochs", "2", "--batch-size", "16", "--max-tokens", "12", "--device", "cpu"]
+    found = []
+    for name, together in (("alone", ("--workers", "1")), ("together", ("--devices", "2"))):
+        output = ["--output", str(tmp_path / name), "--cache", str(shared_cache)]
+        command = [sys.executable, "-m", "job", "train", *options, *output, *together]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "has judged 130 of 130 texts" in done.stderr
+        found.append(
+            np.genfromtxt(tmp_path / name / "predictions.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+        )
+    alone, together = found
+    assert (alone["architecture"] == together["architecture"]).all()
+    assert {"teacher-rnn", "teacher-lstm", "rnn", "lstm"} < set(alone["architecture"])
+    np.testing.assert_allclose(together["probability"], alone["probability"], rtol=0, atol=1e-4)
 
 
 @pytest.mark.long

@@ -140,3 +140,21 @@ def test_gpus_are_counted_that_this_process_may_use(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert device.gpus() == expected
+
+
+def test_gpus_that_train_one_network_need_nccl(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "preload_libraries", lambda names: [*names])
+    with pytest.raises(DeviceError, match=r"libnccl\.so\.2 is missing, by which several GPUs train one network; .* multi-gpu"):
+        device.require_nccl()
+    monkeypatch.setattr(device, "preload_libraries", lambda names: [])
+    device.require_nccl()
+
+
+@pytest.mark.parametrize(("wanted", "found"), [(0, 3), (1, 1), (3, 3)])
+def test_devices_are_a_number_or_all(wanted: int, found: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "gpus", lambda: 3)
+    assert device.count(wanted) == found
+    assert device.count(4, is_cpu=True) == 4
+    assert device.count(0, is_cpu=True) == 1
+    with pytest.raises(DeviceError, match="--devices 4: this machine has 3 GPUs; expected at most so many, or all"):
+        device.count(4)
