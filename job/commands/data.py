@@ -1,14 +1,18 @@
-"""Data sets ahead of training: fetched and encoded into the cache, and inspected."""
+"""Data sets: fetched and encoded into the cache, inspected, and described for a run that used them."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from job.analysis import scores
 from job.data import corpus as corpora
 from job.data import findings
 from job.data.corpus import Corpus
+from job.data.reviews import Parts, Reviews
+from job.output.predictions import TestReviews
 from job.records.data import Reading
+from job.records.metrics import DataRecord
 from job.source import DataSource
 
 
@@ -99,3 +103,37 @@ def _inspect_part(corpus: Corpus, name: str) -> PartInspection:
         empty=int((lengths == 0).sum()),
         duplicates=len(indices) - len(np.unique(corpus.hashes[indices])),
     )
+
+
+def describe(corpus: Corpus, parts: Parts, faults: list[str]) -> DataRecord:
+    """What metrics.json tells of the data of a run.
+
+    Args:
+        faults: What is wrong with them.
+    """
+    train, validation, test = parts
+    used = sum(map(len, parts))
+    beyond = {"not among those that the preset takes": count} if (count := len(corpus.labelled) - used) else {}
+    return DataRecord(
+        name=corpus.name,
+        sha256=corpus.sha256,
+        train_reviews=len(train),
+        validation_reviews=len(validation),
+        test_reviews=len(test),
+        vocabulary=len(corpus.words),
+        own_test_part=corpus.own_test_part,
+        left_out_reviews=corpus.reading.rows - used - corpus.reading.unlabelled,
+        unlabelled_reviews=corpus.reading.unlabelled,
+        reading=corpus.reading.but(left_out=corpus.reading.left_out | beyond),
+        faults=faults,
+        majority=scores.majority(train.labels, test.labels),
+    )
+
+
+def named(test: Reviews) -> TestReviews:
+    """The test part's labels, where its reviews come from, and what the user knows them by."""
+    corpus, ids = test.corpus, None
+    if corpus.ids is not None:
+        place = {index: number for number, index in enumerate(corpus.part("test").tolist())}
+        ids = [corpus.ids[place[index]] for index in test.indices.tolist()]
+    return TestReviews(labels=test.labels, rows=corpus.rows[test.indices], ids=ids)

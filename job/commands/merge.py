@@ -211,6 +211,8 @@ def _record(output: Output, shards: list[FinishedRun], trials: Trials) -> RunRec
             ShardRecord(shard=_number(shard), device=shard.metrics.device, versions=shard.record.versions) for shard in shards
         ],
         test_set_looks=[look for shard in shards for look in shard.record.test_set_looks],
+        start=min((shard.record.start for shard in shards if shard.record.start), default=None),
+        starts=sorted((each for shard in shards for each in shard.record.starts), key=lambda each: each.at),
         files=None,
     )
 

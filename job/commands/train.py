@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 import job
-from job.analysis import scores
 from job.commands import follow
+from job.commands.data import describe, named
 from job.commands.models import Models, threshold
 from job.commands.publishing import Publishing
 from job.config import Configuration, fingerprint
@@ -26,7 +26,7 @@ from job.output.predictions import TestReviews
 from job.output.results import BaselineResult, TrialResult, Trials
 from job.presets import Architecture, ClassWeight, ModelName, PresetName
 from job.records.base import to_json
-from job.records.metrics import DataRecord, DeviceRecord, Metrics
+from job.records.metrics import DeviceRecord, Metrics
 from job.records.run import Look, RunRecord
 from job.report import examples
 from job.training import staffing
@@ -177,6 +177,7 @@ class _Job:
 
     def _begin(self, device: DeviceRecord) -> None:
         there = None if self._fresh else finished.read_record(self._output.folder)
+        began = provenance.start()
         self._record = RunRecord(
             version=job.__version__,
             state="training",
@@ -190,6 +191,8 @@ class _Job:
             shard=self._configuration.shard,
             test_set_looks=there.test_set_looks if there else [],
             files=None,
+            start=(there.start if there else None) or began.at,
+            starts=[*(there.starts if there else []), began],
         )
         self._output.write_record(self._record)
 
@@ -249,24 +252,9 @@ class _Job:
 
     def _publish(self, before: VerifiedRun | None) -> Metrics:
         assert self._baseline is not None
-        corpus, (train, validation, test) = self._corpus, self._parts
-        used = len(train) + len(validation) + len(test)
-        beyond = {"not among those that the preset takes": count} if (count := len(corpus.labelled) - used) else {}
-        data = DataRecord(
-            name=corpus.name,
-            sha256=corpus.sha256,
-            train_reviews=len(train),
-            validation_reviews=len(validation),
-            test_reviews=len(test),
-            vocabulary=len(corpus.words),
-            own_test_part=corpus.own_test_part,
-            left_out_reviews=corpus.reading.rows - used - corpus.reading.unlabelled,
-            unlabelled_reviews=corpus.reading.unlabelled,
-            reading=corpus.reading.but(left_out=corpus.reading.left_out | beyond),
-            faults=self._faults,
-            majority=scores.majority(train.labels, test.labels),
-        )
-        known = TestReviews(labels=test.labels, rows=corpus.rows[test.indices], ids=self._ids(test))
+        corpus, (_, validation, test) = self._corpus, self._parts
+        data = describe(corpus, self._parts, self._faults)
+        known = named(test)
         held_out = TestReviews(labels=validation.labels, rows=corpus.rows[validation.indices])
         chosen = examples.choose(test.labels, self._trials, test.text, corpus.lengths[test.indices])
         if len(validation) and not self._configuration.compares_distances:
@@ -280,13 +268,6 @@ class _Job:
         self._publishing.finish()
         self._output.publish(run, self._publishing.files | self._files(), before)
         return run.metrics
-
-    def _ids(self, test: Reviews) -> list[str | None] | None:
-        ids = self._corpus.ids
-        if ids is None:
-            return None
-        place = {index: number for number, index in enumerate(self._corpus.part("test").tolist())}
-        return [ids[place[index]] for index in test.indices.tolist()]
 
     def _export_ensemble(self, run: FinishedRun, before: VerifiedRun | None) -> None:
         linear = run.baseline.weights or (before.linear_weights() if before else None)

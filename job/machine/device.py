@@ -270,7 +270,7 @@ def select(choice: DeviceChoice, require_fast_kernel: bool, starts: bool = True)
         runtime.start_tensorflow()
     return DeviceRecord(
         type="gpu" if on_gpu else "cpu",
-        name=facts.names[0] if on_gpu else _processor(),
+        name=facts.names[0] if on_gpu else processor(),
         cores=runtime.cores(),
         compute_capability=facts.compute_capabilities[0] if on_gpu else None,
         memory_bytes=facts.memory_bytes[0] if on_gpu else None,
@@ -311,7 +311,8 @@ def build() -> Build:
     )
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Its name, as people know it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

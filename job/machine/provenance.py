@@ -10,10 +10,12 @@ from pathlib import Path
 
 import job
 from job.errors import MissingInputError
+from job.machine import device as devices
+from job.machine import memory, runtime
 from job.presets import HALF, OPTIONS, PRESETS, Architecture, option
 from job.records.base import Kernel
 from job.records.metrics import DeviceRecord
-from job.records.run import Plan
+from job.records.run import Host, Plan, Start, now
 
 
 def peak_memory_bytes() -> int:
@@ -28,6 +30,18 @@ def versions() -> dict[str, str]:
         name: metadata.version(package)
         for name, package in (("tensorflow", _tensorflow()), ("keras", "keras"), ("numpy", "numpy"))
     }
+
+
+def start() -> Start:
+    """This process's, now."""
+    host = Host(
+        name=platform.node() or "unknown",
+        system=platform.platform(),
+        processor=devices.processor(),
+        cores=runtime.cores(),
+        memory_bytes=memory.available(),
+    )
+    return Start(at=now(), host=host)
 
 
 def place(device: DeviceRecord, kernel: Kernel, processes: int = 1) -> str:

@@ -1,6 +1,6 @@
 """run.json, which is there from a run's beginning on, and examples.json."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, Self
 
 from pydantic import AliasChoices, ConfigDict, Field
@@ -83,7 +83,27 @@ class Look(Record):
     @classmethod
     def now(cls, purpose: str) -> Self:
         """This moment's."""
-        return cls(purpose=purpose, at=datetime.now(UTC).isoformat(timespec="seconds"))
+        return cls(purpose=purpose, at=now())
+
+
+class Host(Record):
+    """A machine, as the job saw it."""
+
+    name: str
+    system: str
+    processor: str
+    cores: int
+    """that the process may use"""
+    memory_bytes: int | None
+    """that were free for it"""
+
+
+class Start(Record):
+    """A process that began, or went on with, a run."""
+
+    at: str
+    """UTC, to the second."""
+    host: Host
 
 
 class ShardRecord(Record):
@@ -114,6 +134,22 @@ class RunRecord(Record):
     test_set_looks: list[Look]
     files: dict[str, str] | None
     """SHA-256 by name; null until the run is finished."""
+    start: str | None = None
+    """When the first process began, UTC, to the second; of a joined run, that of its first shard. Null in older runs."""
+    end: str | None = None
+    """When it was finished."""
+    starts: list[Start] = Field(default_factory=list)
+    """Of all processes: the first, and each that went on after an interruption, or with more seeds."""
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From start to end, interruptions included."""
+        return datetime.fromisoformat(self.end) - datetime.fromisoformat(self.start) if self.start and self.end else None
+
+
+def now() -> str:
+    """This moment, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class Examples(Record):

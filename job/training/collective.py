@@ -89,7 +89,8 @@ def finish(peers: Peers, process: "subprocess.Popen[str]") -> Collective:
         return failed(f"the sum was not there after {_SECONDS:.0f} s; look whether all processes reach each other's ports")
     finally:
         process.kill()
-        process.wait()
+        # Closes its pipes, too.
+        process.communicate()
     try:
         return Collective.parse(out.splitlines()[-1].encode())
     except (IndexError, ValueError):

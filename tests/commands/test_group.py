@@ -1,5 +1,6 @@
 """One training by several processes is the training of one; and whichever of them dies, all end and none loses anything."""
 
+import csv
 import json
 import os
 import signal
@@ -163,13 +164,12 @@ def test_texts_without_labels_are_learned_from_together(shared_cache: Path, tmp_
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "has judged 130 of 130 texts" in done.stderr
-        found.append(
-            np.genfromtxt(tmp_path / name / "predictions.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
-        )
-    alone, together = found
-    assert (alone["architecture"] == together["architecture"]).all()
-    assert {"teacher-rnn", "teacher-lstm", "rnn", "lstm"} < set(alone["architecture"])
-    np.testing.assert_allclose(together["probability"], alone["probability"], rtol=0, atol=1e-4)
+        with (tmp_path / name / "predictions.csv").open() as stream:
+            found.append([(row["architecture"], float(row["probability"])) for row in csv.DictReader(stream)])
+    alone, together = ([*zip(*each, strict=True)] for each in found)
+    assert alone[0] == together[0]
+    assert {"teacher-rnn", "teacher-lstm", "rnn", "lstm"} < set(alone[0])
+    np.testing.assert_allclose(together[1], alone[1], rtol=0, atol=1e-4)
 
 
 @pytest.mark.long
