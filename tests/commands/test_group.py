@@ -165,11 +165,11 @@ def test_texts_without_labels_are_learned_from_together(shared_cache: Path, tmp_
         assert done.returncode == 0, done.stderr
         assert "has judged 130 of 130 texts" in done.stderr
         with (tmp_path / name / "predictions.csv").open() as stream:
-            found.append([(row["architecture"], float(row["probability"])) for row in csv.DictReader(stream)])
-    alone, together = ([*zip(*each, strict=True)] for each in found)
-    assert alone[0] == together[0]
-    assert {"teacher-rnn", "teacher-lstm", "rnn", "lstm"} < set(alone[0])
-    np.testing.assert_allclose(together[1], alone[1], rtol=0, atol=1e-4)
+            found.append([(row["architecture"], row["probability"]) for row in csv.DictReader(stream)])
+    names, probabilities = ([[row[column] for row in each] for each in found] for column in (0, 1))
+    assert names[0] == names[1]
+    assert {"teacher-rnn", "teacher-lstm", "rnn", "lstm"} < {*names[0]}
+    np.testing.assert_allclose(np.float64(probabilities[1]), np.float64(probabilities[0]), rtol=0, atol=1e-4)
 
 
 @pytest.mark.long
