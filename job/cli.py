@@ -11,9 +11,10 @@ import typer
 
 import job
 from job import options, progress
-from job.config import LogFormat, Request, resolve, resolve_together
+from job.config import LogFormat, Request, resolve
 from job.errors import OK, USAGE, InputOutputError, JobError, MissingInputError, OutputError
 from job.machine import signals, terminal, termination
+from job.peers import resolve_together
 from job.presets import ModelName
 from job.source import DataRequest, resolve_source
 
@@ -60,10 +61,12 @@ def train(
         tables.print_json(configuration.plan())
         return
     from job.commands import train
+    from job.telemetry.observed import observed
 
     with progress.shown(log_format) as display:
         options.warn_of_unknown_variables(os.environ)
-        metrics = train.train(configuration, display, fresh)
+        with observed(display, configuration.watch, os.environ) as observers:
+            metrics = train.train(configuration, observers, fresh)
     if metrics is not None:
         _finish(metrics, configuration.output)
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from job.errors import ConfigurationError
-from job.peers import Peers, resolve_peers
+from job.peers import Peers, resolve_together
 from job.presets import HALF, PRESETS, Architecture, Hyperparameters, Preset, PresetName, ThresholdRule, Value
 from job.source import DataRequest, DataSource, resolve_source, said_of_files
+from job.watch import Tracker, Watch, resolve_watch
 
 if TYPE_CHECKING:
     from job.records.run import Identity, Plan
@@ -57,6 +58,10 @@ class Request(DataRequest):
     require_fast_kernel: bool = False
     threshold: str = "0.5"
     """A rule's name, or a number."""
+    heartbeat: Path | None = None
+    metrics_file: Path | None = None
+    push_gateway: str | None = None
+    track: Tracker | None = None
     hyperparameters: Mapping[str, Value | None] = field(default_factory=dict)
     """Instead of the preset's, by name; None leaves the preset's."""
 
@@ -87,6 +92,8 @@ class Configuration:
     """How many of this machine's devices train each network together; 0 for all of them, None for one."""
     peers: Peers | None = None
     """The processes that train each network together, of which this is one."""
+    watch: Watch = field(default_factory=Watch)
+    """Where it is to be seen from outside while it runs."""
 
     def trials(self) -> list[tuple[Architecture, int]]:
         """The grid of architecture and seed, or this shard's part of it, in the order of training.
@@ -208,26 +215,8 @@ def resolve(request: Request) -> Configuration:
         workers=_workers(request.workers),
         devices=devices,
         peers=peers,
+        watch=resolve_watch(request.heartbeat, request.metrics_file, request.push_gateway, request.track),
     )
-
-
-def resolve_together(
-    devices: str | None, worker: str | None, hosts: str | None, environment: Mapping[str, str]
-) -> tuple[int | None, Peers | None]:
-    """How many of this machine's devices work together, 0 for all and None for one; or the processes that do, on several machines.
-
-    Args:
-        environment: As in `resolve_peers`, as are the arguments before but `devices`.
-
-    Raises:
-        ConfigurationError: A value that says neither, or both are asked for.
-    """
-    peers = resolve_peers(worker, hosts, environment)
-    if peers and devices is not None:
-        raise ConfigurationError(
-            f"--devices {devices}: each process of a group has one device; start one for each, or leave out --worker and --hosts (or TF_CONFIG)"
-        )
-    return None if devices is None else _devices(devices), peers
 
 
 def _teachers(preset: Preset, request: Request) -> dict[Architecture, Hyperparameters]:
@@ -290,14 +279,6 @@ def _workers(text: str) -> int | None:
         return None
     if not text.isdecimal() or int(text) < 1:
         raise ConfigurationError(f"--workers {text}: expected auto, or how many trainings to do at a time, from 1")
-    return int(text)
-
-
-def _devices(text: str) -> int:
-    if text == "all":
-        return 0
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigurationError(f"--devices {text}: expected all, or how many train each network together, from 1")
     return int(text)
 
 

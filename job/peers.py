@@ -1,4 +1,4 @@
-"""Which processes train one network together: from `--worker` and `--hosts`, or from TensorFlow's TF_CONFIG."""
+"""Which processes train one network together: from `--devices`, from `--worker` and `--hosts`, or from TensorFlow's TF_CONFIG."""
 
 import json
 import socket
@@ -45,6 +45,33 @@ class Peers:
     def name(self, index: int) -> str:
         """Of one of them, for people."""
         return f"worker {index} ({self.hosts[index]})"
+
+
+def resolve_together(
+    devices: str | None, worker: str | None, hosts: str | None, environment: Mapping[str, str]
+) -> tuple[int | None, Peers | None]:
+    """How many of this machine's devices work together, 0 for all and None for one; or the processes that do, on several machines.
+
+    Args:
+        environment: As in `resolve_peers`, as are the arguments before but `devices`.
+
+    Raises:
+        ConfigurationError: A value that says neither, or both are asked for.
+    """
+    peers = resolve_peers(worker, hosts, environment)
+    if peers and devices is not None:
+        raise ConfigurationError(
+            f"--devices {devices}: each process of a group has one device; start one for each, or leave out --worker and --hosts (or TF_CONFIG)"
+        )
+    return None if devices is None else _devices(devices), peers
+
+
+def _devices(text: str) -> int:
+    if text == "all":
+        return 0
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigurationError(f"--devices {text}: expected all, or how many train each network together, from 1")
+    return int(text)
 
 
 def resolve_peers(worker: str | None, hosts: str | None, environment: Mapping[str, str]) -> Peers | None:

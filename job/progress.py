@@ -13,7 +13,9 @@ from job.config import LogFormat
 from job.machine import signals, terminal
 
 if TYPE_CHECKING:
+    from job.output.finished import FinishedRun
     from job.records.history import Epoch
+    from job.records.run import RunRecord
     from job.training.desk import Label
     from job.training.position import Position
 
@@ -54,6 +56,18 @@ class Display:
 
     def end(self, label: "Label") -> None:
         """A training is over."""
+
+    def phase(self, name: str | None) -> None:
+        """What goes on where no training does, from here on; None where trainings do."""
+
+    def alive(self) -> None:
+        """Something was done of which nothing is shown."""
+
+    def begin(self, record: "RunRecord") -> None:
+        """A process begins, or goes on with, a run."""
+
+    def finish(self, run: "FinishedRun") -> None:
+        """The run is finished and published."""
 
 
 def _text(record: logging.LogRecord) -> str:

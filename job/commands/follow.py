@@ -3,7 +3,7 @@
 import logging
 import multiprocessing
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,6 @@ import job
 from job.config import Configuration, DeviceChoice, fingerprint
 from job.data import corpus as corpora
 from job.data import reviews
-from job.data.corpus import Corpus
 from job.errors import ConfigurationError, JobError
 from job.machine import device as devices
 from job.machine import environment, provenance, signals
@@ -23,8 +22,9 @@ from job.peers import Peers, free_hosts
 from job.records.metrics import DeviceRecord
 from job.training import evidence
 from job.training.crew import Follower
-from job.training.desk import Unseen
+from job.training.desk import Label, Unseen
 from job.training.line import Message
+from job.training.position import Position
 from job.training.work import TASK, of_message
 from job.training.worker import ends_with_its_parent
 from job.training.workers import unknown_program
@@ -89,8 +89,16 @@ def said(configuration: Configuration, device: DeviceRecord) -> dict[str, Any]:
     }
 
 
-def follow(configuration: Configuration, device: DeviceRecord, spare: Path | None) -> None:
+def follow(
+    configuration: Configuration,
+    device: DeviceRecord,
+    spare: Path | None,
+    alive: Callable[[], None] = lambda: None,
+) -> None:
     """Does what the chief says, until it says that all is done.
+
+    Args:
+        alive: Is called after each step, of which the chief alone shows more.
 
     Raises:
         JobError: What the chief or this process ended with.
@@ -100,54 +108,66 @@ def follow(configuration: Configuration, device: DeviceRecord, spare: Path | Non
     log.info(f"{configuration.peers.describe()}; {configuration.peers.name(0)} writes the results")
     follower = Follower(configuration.peers, said(configuration, device))
     try:
-        _follow(configuration, device, spare, follower)
+        message = follower.next()
+        if message.kind != "end":
+            _Following(configuration, device, spare, follower, alive).run(message.values["data"])
     except BaseException as error:
         follower.end(error)
         raise
 
 
-def _follow(configuration: Configuration, device: DeviceRecord, spare: Path | None, follower: Follower) -> None:
-    message = follower.next()
-    if message.kind == "end":
-        return
-    corpus = corpora.load(configuration.source, spare=spare)
-    if corpus.sha256 != message.values["data"]:
-        raise ConfigurationError(
-            f"the data of {follower.peers.name(follower.peers.index)} are others than the chief's (SHA-256 {corpus.sha256[:12]}…, not {message.values['data'][:12]}…)"
-        )
-    follower.say("ready")
-    group: Any = None
-    while (message := follower.next()).kind != "end":
-        from job.training.group import Group
+class _Following:
+    """The work of a process that is not the chief."""
 
-        if message.kind == "start":
-            group = Group(follower.peers)
-        else:
-            _do(message, corpus, configuration, device, spare, follower, group)
+    def __init__(
+        self,
+        configuration: Configuration,
+        device: DeviceRecord,
+        spare: Path | None,
+        follower: Follower,
+        alive: Callable[[], None],
+    ) -> None:
+        self._configuration, self._device, self._spare, self._follower = configuration, device, spare, follower
+        self._desk = FollowersDesk(follower, alive)
+        self._group: Any = None
+        self._corpus = corpora.load(configuration.source, spare=spare)
 
+    def run(self, data_hash: str) -> None:
+        follower, found = self._follower, self._corpus.sha256
+        if found != data_hash:
+            raise ConfigurationError(
+                f"the data of {follower.peers.name(follower.peers.index)} are others than the chief's (SHA-256 {found[:12]}…, not {data_hash[:12]}…)"
+            )
+        follower.say("ready")
+        while (message := follower.next()).kind != "end":
+            # Not before TensorFlow is wanted.
+            from job.training.group import Group
 
-def _do(
-    message: Message,
-    corpus: Corpus,
-    configuration: Configuration,
-    device: DeviceRecord,
-    spare: Path | None,
-    follower: Follower,
-    group: Any,
-) -> None:
-    task, told = TASK.validate_python(message.values["task"]), None
-    if task.values.evidence:
-        train = reviews.split(corpus, task.values).train
-        told = evidence.load(train, task.values, configuration.source.cache, spare)
-    with follower.explained():
-        of_message(message.kind, task, message.arrays, corpus, told, group).do(FollowersDesk(follower), device)
+            if message.kind == "start":
+                self._group = Group(follower.peers)
+            else:
+                self._do(message)
+
+    def _do(self, message: Message) -> None:
+        task, told = TASK.validate_python(message.values["task"]), None
+        assert self._group is not None
+        if task.values.evidence:
+            train = reviews.split(self._corpus, task.values).train
+            told = evidence.load(train, task.values, self._configuration.source.cache, self._spare)
+        with self._follower.explained():
+            work = of_message(message.kind, task, message.arrays, self._corpus, told, self._group)
+            work.do(self._desk, self._device)
 
 
 class FollowersDesk(Unseen):
     """The desk of a training that another process keeps."""
 
-    def __init__(self, follower: Follower) -> None:
-        self._follower = follower
+    def __init__(self, follower: Follower, alive: Callable[[], None]) -> None:
+        self._follower, self._alive = follower, alive
+
+    def step(self, label: Label, position: Position, steps: int) -> None:
+        """Is shown by the chief."""
+        self._alive()
 
     def load(self) -> Snapshot | None:
         """The snapshot that the chief goes on from."""

@@ -50,7 +50,7 @@ def train(configuration: Configuration, display: Display, fresh: bool) -> Metric
     """
     if configuration.peers and not configuration.peers.is_chief:
         with environment.prepared(None, configuration.source.cache) as spare:
-            follow.follow(configuration, kernel.select_device(configuration), spare)
+            follow.follow(configuration, kernel.select_device(configuration), spare, display.alive)
         return None
     if configuration.devices is not None:
         with follow.on_all_devices(configuration) as chief:
@@ -195,6 +195,7 @@ class _Job:
             starts=[*(there.starts if there else []), began],
         )
         self._output.write_record(self._record)
+        self._display.begin(self._record)
 
     def _look(self, purpose: str) -> None:
         """Before the test reviews are used: that they are goes on record, even if this process does not live to say the result."""
@@ -267,6 +268,7 @@ class _Job:
         self._publishing.draw(run)
         self._publishing.finish()
         self._output.publish(run, self._publishing.files | self._files(), before)
+        self._display.finish(run)
         return run.metrics
 
     def _export_ensemble(self, run: FinishedRun, before: VerifiedRun | None) -> None:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from job.output.checkpoints import Checkpoints, Snapshot
 from job.records.history import Epoch
+from job.records.run import RunRecord
 
 if TYPE_CHECKING:
+    from job.output.finished import FinishedRun
     from job.training.position import Position
 
 
@@ -40,6 +42,18 @@ class Display(Protocol):
     def end(self, label: Label) -> None:
         """A training is over."""
 
+    def phase(self, name: str | None) -> None:
+        """What goes on where no training does, from here on; None where trainings do."""
+
+    def alive(self) -> None:
+        """Something was done of which nothing is shown."""
+
+    def begin(self, record: RunRecord) -> None:
+        """A process begins, or goes on with, a run."""
+
+    def finish(self, run: "FinishedRun") -> None:
+        """The run is finished and published."""
+
 
 class Unseen:
     """A display that shows nothing."""
@@ -57,6 +71,18 @@ class Unseen:
         """See `Display`."""
 
     def end(self, label: Label) -> None:
+        """See `Display`."""
+
+    def phase(self, name: str | None) -> None:
+        """See `Display`."""
+
+    def alive(self) -> None:
+        """See `Display`."""
+
+    def begin(self, record: RunRecord) -> None:
+        """See `Display`."""
+
+    def finish(self, run: "FinishedRun") -> None:
         """See `Display`."""
 
 
