@@ -15,9 +15,9 @@ def main() -> int:
     terminal.set_up()
     try:
         signals.install()
-        from job.cli import run_command_line
+        from job import command_line
 
-        return run_command_line()
+        return command_line.run()
     except signals.Interrupted as interruption:
         sys.stderr.flush()
         signals.say(f"stopped by {interruption}; the same command continues")

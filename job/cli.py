@@ -1,6 +1,5 @@
-"""The command line: arguments, environment variables and exit codes, and nothing else."""
+"""The commands: their arguments and environment variables, and nothing else. What runs them is in job/command_line.py."""
 
-import errno
 import json
 import os
 import sys
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import job
-from job import options, progress
+from job import options, platforms, progress
 from job.config import LogFormat, Request, resolve
-from job.errors import OK, USAGE, InputOutputError, JobError, MissingInputError, OutputError
-from job.machine import signals, terminal, termination
+from job.errors import MissingInputError
+from job.machine import terminal, termination
 from job.peers import resolve_together
 from job.presets import ModelName
 from job.source import DataRequest, resolve_source
@@ -67,8 +66,12 @@ def train(
         options.warn_of_unknown_variables(os.environ)
         with observed(display, configuration.watch, os.environ) as observers:
             metrics = train.train(configuration, observers, fresh)
+        if metrics is not None and (platform := platforms.find(os.environ)):
+            from job.commands import delivery
+
+            delivery.deliver(configuration.output, platform.model, platform.tensorboard)
     if metrics is not None:
-        _finish(metrics, configuration.output)
+        _finish(metrics, configuration.output, log_format)
 
 
 @app.command()
@@ -199,7 +202,7 @@ def merge(
     with progress.shown(log_format), environment.prepared(output, None):
         options.warn_of_unknown_variables(os.environ)
         metrics = merge.merge(shards, output, wait)
-    _finish(metrics, output)
+    _finish(metrics, output, log_format)
 
 
 @app.command()
@@ -250,74 +253,11 @@ def inspect(request: DataRequest, as_json: options.AsJson = False) -> None:
         tables.print_inspection(found)
 
 
-def _finish(metrics: "Metrics", folder: Path) -> None:
+def _finish(metrics: "Metrics", folder: Path, log_format: LogFormat) -> None:
     from job import tables
 
-    _leave_message(f"finished: {tables.summarize(metrics)}")
-    tables.print_summary(metrics, folder)
-
-
-def _leave_message(text: str) -> None:
-    termination.leave(text, os.environ.get("JOB_TERMINATION_LOG"))
-
-
-def run_command_line() -> int:
-    """Runs a command and returns its exit code; an expected error is one line on standard error."""
-    progress.set_up_logging()
-    completes = sys.argv[1:2] in (["--install-completion"], ["--show-completion"])
-    try:
-        status = _call_app()
-        # What the standard output does not take must be known before the exit code is.
-        sys.stdout.flush()
-        return USAGE if completes and status else int(status or OK)
-    except signals.Interrupted as interruption:
-        _leave_message(f"stopped by {interruption}; progress is saved, the same command continues")
-        raise
-    except JobError as error:
-        return _fail(str(error), error.exit_code)
-    except MemoryError:
-        return _fail("out of memory; lower --batch-size or --max-tokens, or give the job more", 1)
-    except ModuleNotFoundError as error:
-        if error.name != "tensorflow":
-            raise
-        missing = MissingInputError(
-            "TensorFlow is not installed; use scripts/train.sh, which installs it, or `pip install 'sentiment-job[cpu]'`"
-        )
-        return _fail(str(missing), missing.exit_code)
-    except SystemExit as ended:
-        # The command line library installs completion by itself; a shell that it does not know is no defect.
-        return USAGE if completes and ended.code else int(ended.code or OK)
-    except OSError as error:
-        if completes and error.filename is not None:
-            return _fail(f"{error.filename}: the completion cannot be written ({error.strerror})", OutputError.exit_code)
-        if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
-            raise
-        # The interpreter must not complain of it once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return _fail(f"standard output: writing failed ({error.strerror})", InputOutputError.exit_code)
-    except Exception as error:
-        show = getattr(error, "show", None)
-        if show is None:
-            raise
-        # A usage error of the command line library, which brings its text and its code (2) along.
-        error.message = terminal.visible(getattr(error, "message", ""))  # type: ignore[attr-defined]
-        show()
-        return int(getattr(error, "exit_code", USAGE))
-
-
-def _call_app() -> Any:
-    try:
-        return app(standalone_mode=False, prog_name="sentiment-job")
-    except JobError:
-        raise
-    except Exception:
-        # Native code may have caught what a signal raised within it, and raised something of its own.
-        signals.raise_pending()
-        raise
-
-
-def _fail(message: str, code: int) -> int:
-    line = " ".join(message.split())
-    progress.current().fail(line, code)
-    _leave_message(f"error: {line}")
-    return code
+    termination.leave(f"finished: {tables.summarize(metrics)}", os.environ.get("JOB_TERMINATION_LOG"))
+    if log_format is LogFormat.json:
+        tables.print_summary_line(metrics, folder)
+    else:
+        tables.print_summary(metrics, folder)

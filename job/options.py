@@ -82,6 +82,8 @@ _TEXTS: dict[str, tuple[str, str | None]] = {
     ),
     "class_weight": ("balanced: errors on the rarer class count the more, so that both classes count the same.", "none"),
 }
+SETTINGS = (*_TEXTS, "log_format")
+"""All that a variable of the environment can set: its name, in capitals, comes after JOB_."""
 # Of the termination message, of scripts/environment.sh, and what Kubernetes sets in an Indexed Job.
 _OTHER_VARIABLES = ("JOB_TERMINATION_LOG", "JOB_PYTHON", "JOB_COMPLETION_INDEX")
 # What Kubernetes sets for a service whose name begins with "job".
@@ -95,7 +97,7 @@ Run = Annotated[Path, typer.Argument(help="A finished run's output folder.", rea
 
 def warn_of_unknown_variables(environment: Mapping[str, str]) -> None:
     """Warns of each variable that looks like one of ours and is none: a misspelt setting would be ignored in silence."""
-    known = [*(f"JOB_{name.upper()}" for name in (*_TEXTS, "log_format")), *_OTHER_VARIABLES]
+    known = [*(f"JOB_{name.upper()}" for name in SETTINGS), *_OTHER_VARIABLES]
     for name in sorted(environment):
         if name.startswith("JOB_") and name not in known and not _OF_A_SERVICE.fullmatch(name):
             near = difflib.get_close_matches(name, known, 1, 0.75)

@@ -78,6 +78,19 @@ def print_summary(metrics: Metrics, folder: Path) -> None:
     _say(console, f"Results: {folder}", soft_wrap=True)
 
 
+def print_summary_line(metrics: Metrics, folder: Path) -> None:
+    """The same for programs: one JSON object on one line."""
+    found: dict[str, Any] = {
+        name: entry.summary.test_accuracy.to_values() | {"best_seed": entry.best_seed}
+        for name, entry in metrics.architectures.items()
+    }
+    found["baseline"] = {"mean": metrics.baseline.test.accuracy}
+    if metrics.ensemble:
+        found["ensemble"] = {"mean": metrics.ensemble.test.accuracy}
+    told = {"event": "summary", "output": str(folder), "test_accuracy": found, "verdict": metrics.verdict}
+    print(json.dumps(to_values(told)))
+
+
 def _say(console: Console, text: str, soft_wrap: bool = False) -> None:
     """A sentence as it is: names in it are no markup."""
     console.print(terminal.visible(text), highlight=False, markup=False, soft_wrap=soft_wrap)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import job
-from job import cli, options
+from job import command_line, options
 from job.machine import signals
 from tests.conftest import Command
 
@@ -103,7 +103,7 @@ def test_a_signal_that_native_code_caught_is_still_one(monkeypatch: pytest.Monke
         monkeypatch.setattr(signals, "_received", signal.SIGTERM)
         raise ValueError("Error building the validator: Interrupted: SIGTERM")
 
-    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.setattr(command_line, "app", app)
     with pytest.raises(signals.Interrupted) as caught:
-        cli.run_command_line()
+        command_line.run()
     assert caught.value.exit_code == 143

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from job import cli
+from job import command_line
 from job.commands import evaluate, merge, predict, publishing
 from job.config import DeviceChoice, Request, resolve
 from job.data import corpus as corpora
@@ -183,7 +183,7 @@ def test_it_is_asked_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch, 
     def call(*arguments: str) -> list[str]:
         command = ["sentiment-job", "predict", str(folder / "whole"), "--architecture", "ensemble", *arguments]
         monkeypatch.setattr(sys, "argv", command)
-        assert cli.run_command_line() == 0
+        assert command_line.run() == 0
         return capsys.readouterr().out.splitlines()
 
     found = [line.split("\t") for line in call(*asked[:3])]

@@ -246,7 +246,7 @@ def test_a_run_with_a_spoiled_file_is_refused(
 ) -> None:  # fmt: skip
     import shutil
 
-    from job import cli
+    from job import command_line
 
     output = tmp_path / "output"
     shutil.copytree(finished, output)
@@ -256,7 +256,7 @@ def test_a_run_with_a_spoiled_file_is_refused(
     train = ["train", "--preset", "quickstart", "--output", str(output), "--seeds", "3", "--cache", str(shared_cache), *SMALL]
     monkeypatch.setattr(sys, "argv", ["sentiment-job", *(train if kind == "train" else ["validate", str(output)])])
     before = tree(output)
-    found = cli.run_command_line()
+    found = command_line.run()
     line = capsys.readouterr().err
     if kind == "train":
         assert (found, message in line) == (code, True), line
@@ -327,7 +327,7 @@ def test_an_interrupted_job_keeps_its_finished_runs_and_ends_with_143(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_during_start_up_ends_with_its_code(number: signal.Signals, code: int, tmp_path: Path) -> None:
-    script = "import job.__main__, sys, time; from job import cli; cli.run_command_line = lambda: (print('up', flush=True), time.sleep(60)); job.__main__.main()"
+    script = "import job.__main__, sys, time; from job import command_line; command_line.run = lambda: (print('up', flush=True), time.sleep(60)); job.__main__.main()"
     process = subprocess.Popen(
         [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -542,7 +542,7 @@ def test_a_wrong_file_in_the_cache_is_refused(command: Command, tmp_path: Path) 
 )
 def test_help_and_usage_errors_do_not_import_tensorflow(arguments: list[str]) -> None:
     script = (
-        "import sys; from job import cli; cli.run_command_line();"
+        "import sys; from job import command_line; command_line.run();"
         "heavy = {'tensorflow', 'keras', 'numpy', 'sklearn', 'pyarrow', 'requests', 'scipy'} & set(sys.modules); print('heavy:', heavy, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", script, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)

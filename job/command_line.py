@@ -1,0 +1,79 @@
+"""Runs a command: what it ends with becomes an exit code, and an expected error one line."""
+
+import errno
+import os
+import sys
+from typing import Any
+
+from job import platforms, progress
+from job.cli import app
+from job.errors import OK, USAGE, InputOutputError, JobError, MissingInputError, OutputError
+from job.machine import signals, terminal, termination
+
+
+def run() -> int:
+    """Runs a command and returns its exit code; an expected error is one line on standard error."""
+    progress.set_up_logging()
+    completes = sys.argv[1:2] in (["--install-completion"], ["--show-completion"])
+    try:
+        status = _call_app()
+        # What the standard output does not take must be known before the exit code is.
+        sys.stdout.flush()
+        return USAGE if completes and status else int(status or OK)
+    except signals.Interrupted as interruption:
+        _leave_message(f"stopped by {interruption}; progress is saved, the same command continues")
+        raise
+    except JobError as error:
+        return _fail(str(error), error.exit_code)
+    except MemoryError:
+        return _fail("out of memory; lower --batch-size or --max-tokens, or give the job more", 1)
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+        missing = MissingInputError(
+            "TensorFlow is not installed; use scripts/train.sh, which installs it, or `pip install 'sentiment-job[cpu]'`"
+        )
+        return _fail(str(missing), missing.exit_code)
+    except SystemExit as ended:
+        # The command line library installs completion by itself; a shell that it does not know is no defect.
+        return USAGE if completes and ended.code else int(ended.code or OK)
+    except OSError as error:
+        if completes and error.filename is not None:
+            return _fail(f"{error.filename}: the completion cannot be written ({error.strerror})", OutputError.exit_code)
+        if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
+            raise
+        # The interpreter must not complain of it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _fail(f"standard output: writing failed ({error.strerror})", InputOutputError.exit_code)
+    except Exception as error:
+        show = getattr(error, "show", None)
+        if show is None:
+            raise
+        # A usage error of the command line library, which brings its text and its code (2) along.
+        error.message = terminal.visible(getattr(error, "message", ""))  # type: ignore[attr-defined]
+        show()
+        return int(getattr(error, "exit_code", USAGE))
+
+
+def _call_app() -> Any:
+    try:
+        platforms.adopt(sys.argv[1:], os.environ)
+        return app(standalone_mode=False, prog_name="sentiment-job")
+    except JobError:
+        raise
+    except Exception:
+        # Native code may have caught what a signal raised within it, and raised something of its own.
+        signals.raise_pending()
+        raise
+
+
+def _fail(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    progress.current().fail(line, code)
+    _leave_message(f"error: {line}")
+    platforms.leave_failure(line, os.environ)
+    return code
+
+
+def _leave_message(text: str) -> None:
+    termination.leave(text, os.environ.get("JOB_TERMINATION_LOG"))
