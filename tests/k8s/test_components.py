@@ -218,10 +218,11 @@ GIVEN = {
 def test_what_a_readme_gives_to_save_is_an_overlay(text: str) -> None:
     """Whole ones as they are; a part within the smallest whole that it fits."""
     given = yaml.safe_load(text)
-    whole = text if "resources" in given else own("gpu", given.pop("components", []), given)
-    # A patch that names a component's field needs the component.
-    if "resources" not in given and "nvidia.com~1mig" in text:
-        whole = own("gpu", ["mig"], given)
+    if "resources" not in given:
+        # A patch that names a component's field needs the component.
+        components = ["../k8s/components/mig"] if "nvidia.com~1mig" in text else []
+        given = {"resources": ["../k8s/overlays/gpu"], "components": components} | given
+    whole = yaml.safe_dump(given)
     after = render_own(whole)
     validate(after)
     assert json.dumps(after) != json.dumps(plain("gpu"))

@@ -36,7 +36,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.asked.append(self.path)
         name = self.path[1:].partition("?")[0]
         if name.isdigit():
-            return self.send_error(int(name))
+            self.send_error(int(name))
+            return
         self.send_response(200)
         self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()

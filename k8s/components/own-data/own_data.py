@@ -5,20 +5,21 @@ already, and is the right one, is kept. Pods that start together wait for the on
 """
 
 import os
-import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
 
 from job.data.cache import staging_folder
-from job.errors import ConfigurationError, DataError, InputOutputError, JobError, MissingInputError, TemporaryError
-from job.files import atomic, checksum
+from job.errors import ConfigurationError, DataError, JobError, MissingInputError, TemporaryError
+from job.files import atomic, checksum, reading
 from job.machine import signals, terminal
 
 # Of what a server may refuse, these pass: it is slow, it is too early, it has too much to do.
 PASSING = (408, 425, 429)
+PIECE = 1 << 20
 
 
 def provide(source: str, target: Path, sha256: str) -> str:
@@ -42,12 +43,12 @@ def provide(source: str, target: Path, sha256: str) -> str:
         if _is_whole(target, sha256):
             return f"{target}: was copied by another pod"
         unfinished = staging / target.name
-        _fetch(source, unfinished) if is_address else _copy(source, unfinished)
+        with atomic.explained(target), unfinished.open("wb") as copy:
+            copy.writelines(_fetch(source) if is_address else _read(source))
         found = checksum.of_file(unfinished)
         if found != sha256:
             raise DataError(f"{_shown(source)}: is another file: its SHA-256 is {found}, expected {sha256}")
-        with atomic.explained(target):
-            atomic.commit(unfinished, target)
+        atomic.commit(unfinished, target)
     return f"{target}: copied from {_shown(source)}"
 
 
@@ -55,32 +56,23 @@ def _is_whole(target: Path, sha256: str) -> bool:
     return target.is_file() and checksum.of_file(target) == sha256
 
 
-def _fetch(source: str, unfinished: Path) -> None:
+def _fetch(source: str) -> Iterator[bytes]:
     try:
         # As it lies there: what is packed for the way would be unpacked here, and have another checksum.
-        answer = requests.get(source, stream=True, timeout=30, headers={"Accept-Encoding": "identity"})
-        with answer, unfinished.open("wb") as copy:
+        with requests.get(source, stream=True, timeout=30, headers={"Accept-Encoding": "identity"}) as answer:
             answer.raise_for_status()
-            copy.writelines(answer.iter_content(1 << 20))
+            yield from answer.iter_content(PIECE)
     except requests.RequestException as error:
         status = 0 if error.response is None else error.response.status_code
         if 400 <= status < 500 and status not in PASSING:
             raise MissingInputError(f"{_shown(source)}: the server answers {status}") from None
         raise TemporaryError(f"{_shown(source)}: could not be fetched ({status or type(error).__name__})") from None
-    except OSError as error:
-        raise InputOutputError(f"{unfinished}: writing failed ({error.strerror or error})") from None
 
 
-def _copy(source: str, unfinished: Path) -> None:
-    try:
-        stream = open(source, "rb")
-    except OSError as error:
-        raise MissingInputError(f"{source}: cannot be read ({error.strerror})") from None
-    try:
-        with stream, unfinished.open("wb") as copy:
-            shutil.copyfileobj(stream, copy, 1 << 20)
-    except OSError as error:
-        raise InputOutputError(f"{source}: copying failed ({error.strerror or error})") from None
+def _read(source: str) -> Iterator[bytes]:
+    with reading.explained(Path(source), "a file that this user may read"), open(source, "rb") as stream:
+        while piece := stream.read(PIECE):
+            yield piece
 
 
 def _shown(source: str) -> str:
