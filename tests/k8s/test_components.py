@@ -16,7 +16,8 @@ import yaml
 from tests.conftest import ROOT
 from tests.k8s.cluster import KUBECTL, OVERLAYS, Manifest, containers, of_kind, render
 
-ALL = sorted(path.name for path in (ROOT / "k8s" / "components").iterdir() if path.is_dir())
+HERE = ROOT / "k8s" / "components"
+ALL = sorted(path.name for path in HERE.iterdir() if path.is_dir())
 COMPONENTS = [name for name in ALL if name not in ("cpu", "gpu")]
 # What else there is comes from other projects, with schemas of their own.
 BUILT_IN = ("v1", "batch/v1", "networking.k8s.io/v1")
@@ -137,7 +138,7 @@ def test_a_component_changes_what_it_is_for_and_nothing_else(component: str, ove
 
 def test_every_component_is_described() -> None:
     assert set(COMPONENTS) == {*EVERY, *TRAINING, "own-data"}
-    text = (ROOT / "k8s" / "components" / "README.md").read_text()
+    text = (HERE / "README.md").read_text()
     assert not {name for name in ALL if f"\n| `{name}` |" not in text}
 
 
@@ -209,7 +210,7 @@ def blocks(path: Path) -> list[str]:
 
 GIVEN = {
     f"{path.parent.name}-{number}": text
-    for path in (ROOT / "k8s" / "README.md", ROOT / "k8s" / "components" / "README.md")
+    for path in (ROOT / "k8s" / "README.md", HERE / "README.md")
     for number, text in enumerate(blocks(path))
 }
 
@@ -233,6 +234,16 @@ def test_the_readme_s_first_overlay_sets_namespace_and_image() -> None:
     assert {each["metadata"]["namespace"] for each in after} == {"sentiment"}
     images = {container["image"] for job in of_kind(after, "Job").values() for container in containers(job)}
     assert images == {"REGISTRY/sentiment-job@sha256:DIGEST"}
+
+
+def test_what_a_component_sets_is_changed_as_its_readme_says() -> None:
+    first, mig, *_ = blocks(HERE / "README.md")
+    jobs = of_kind(render_own(first), "Job")
+    assert {job["spec"]["template"]["spec"]["priorityClassName"] for job in jobs.values()} == {"low"}
+    assert [job["spec"]["template"]["spec"]["imagePullSecrets"] for job in jobs.values()] == [[{"name": "my-registry"}]] * 2
+    (job,) = of_kind(render_own(own("gpu", ["mig"], yaml.safe_load(mig))), "Job").values()
+    for asked in containers(job)[-1]["resources"].values():
+        assert {name: value for name, value in asked.items() if "nvidia" in name} == {"nvidia.com/mig-3g.40gb": "1"}
 
 
 class TestQuickstart:
