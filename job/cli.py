@@ -192,7 +192,10 @@ def merge(
         ),
     ],
     output: Annotated[Path, typer.Option(help="Folder for the joined run.", readable=False)],
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for shards that are missing or not finished.")] = 0,
+    wait: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds to wait for shards that are missing or not finished, once the first one has begun."),
+    ] = 0,
     log_format: options.Format = LogFormat.auto,
 ) -> None:
     """Join the runs of a sharded job into one."""

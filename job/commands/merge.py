@@ -1,6 +1,7 @@
 """Joins the shards of a job into the run that they would have been without sharding."""
 
 import logging
+import math
 import shutil
 import time
 from contextlib import AbstractContextManager
@@ -37,7 +38,8 @@ def merge(places: list[Path], folder: Path, wait: float) -> Metrics:
 
     Args:
         places: The shards' folders, or folders that hold shards under shards/.
-        wait: Seconds to wait for shards that are missing or unfinished.
+        wait: Seconds to wait for shards that are missing or unfinished, from when the first one has begun. Until then it
+            waits without an end; 0 does not wait at all.
 
     Raises:
         MissingInputError: Shards are missing, and there was no waiting for them.
@@ -75,8 +77,9 @@ def merge(places: list[Path], folder: Path, wait: float) -> Metrics:
 
 def _complete(places: list[Path], wait: float) -> list[FinishedRun]:
     """Every shard of a job, in order, once all are finished."""
-    deadline = time.monotonic() + wait
-    said = ""
+    # A queue may hold the shards back for days before there is anything to wait for, so time counts once one has begun.
+    deadline: float | None = None
+    said: tuple[bool, str] | None = None
     # What was read and found whole once is not read again at the next look.
     shards: dict[Path, FinishedRun] = {}
     while True:
@@ -89,14 +92,16 @@ def _complete(places: list[Path], wait: float) -> list[FinishedRun]:
         if not missing:
             return sorted(shards.values(), key=lambda shard: _number(shard)[0])
         text = f"missing or unfinished: {', '.join(missing)}"
-        left = deadline - time.monotonic()
-        if left <= 0:
-            if wait:
-                raise TemporaryError(f"after {wait:g} s of waiting {text}; run again when they are finished")
+        if not wait:
             raise MissingInputError(f"{text}; run them (train --shard) or wait for them (--wait SECONDS)")
-        if text != said:
-            log.info(f"waiting up to {left:.0f} s; {text}")
-            said = text
+        if deadline is None and any(map(_has_begun, folders)):
+            deadline = time.monotonic() + wait
+        left = math.inf if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            raise TemporaryError(f"after {wait:g} s of waiting {text}; run again when they are finished")
+        if (deadline is None, text) != said:
+            log.info(f"{_patience(left, wait)}; {text}")
+            said = deadline is None, text
         time.sleep(min(_POLL_SECONDS, left))
 
 
@@ -107,6 +112,17 @@ def _readable(folder: Path) -> AbstractContextManager[None]:
 def _is_finished(folder: Path) -> bool:
     with _readable(folder):
         return Output(folder).is_finished()
+
+
+def _has_begun(folder: Path) -> bool:
+    with _readable(folder):
+        return Output(folder).has_begun()
+
+
+def _patience(left: float, wait: float) -> str:
+    if left < math.inf:
+        return f"waiting up to {left:.0f} s"
+    return f"waiting for the first shard to begin, however long that takes, and up to {wait:g} s from then"
 
 
 def _read(folder: Path) -> FinishedRun:

@@ -131,6 +131,10 @@ class Output:
         """Writes run.json."""
         self.write_file(finished.RECORD, record.to_json())
 
+    def has_begun(self) -> bool:
+        """Whether a job has written there: it holds the lock before it knows enough for a record; raises as `is_finished`."""
+        return (self.folder / ".lock").exists() or (self.folder / finished.RECORD).exists()
+
     def is_finished(self) -> bool:
         """Whether the folder holds a complete run; raises `OSError` where this user may not look."""
         return (self.folder / finished.METRICS).exists()

@@ -134,6 +134,37 @@ def test_merge_waits_for_what_comes_later(copy: Path, tmp_path: Path, finished: 
     assert outcome(tmp_path / "o") == outcome(finished)
 
 
+@pytest.mark.parametrize("begins_with", [".lock", "run.json"])
+def test_the_waiting_counts_from_the_first_shard_s_beginning(tmp_path: Path, begins_with: str) -> None:
+    shard = tmp_path / "run" / "shards" / "0-of-2"
+    shard.mkdir(parents=True)
+    arguments = [sys.executable, "-m", "job", "merge", str(tmp_path / "run"), "--output", str(tmp_path / "o"), "--wait", "0.1"]
+    process = subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    assert "waiting for the first shard to begin, however long that takes, and up to 0.1 s from then" in said
+    assert str(shard) in said
+    # Ten times what is to be waited for once there is something.
+    time.sleep(1)
+    assert process.poll() is None
+    (shard / begins_with).write_text("")
+    rest = process.communicate(timeout=60)[1]
+    assert (process.returncode, "after 0.1 s of waiting missing or unfinished" in rest) == (75, True), rest
+
+
+def test_who_waits_for_a_shard_that_never_comes_is_told_so_and_may_stop(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-m", "job", "merge", str(tmp_path / "typo"), "--output", str(tmp_path / "o"), "--wait", "1"]
+    process = subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr is not None
+    said = process.stderr.readline()
+    assert "waiting for the first shard to begin" in said
+    assert f"every shard (nothing is in {tmp_path / 'typo'})" in said
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not (tmp_path / "o").exists()
+
+
 def edit(path: Path, **values: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
