@@ -141,7 +141,7 @@ def test_those_outside_learn_what_a_run_ended_with(error: BaseException, code: i
 
 @pytest.mark.parametrize("option", ["heartbeat", "metrics_file"])
 def test_a_file_that_cannot_be_written_is_73_before_the_run(option: str, tmp_path: Path) -> None:
-    path = tmp_path / "none" / "file.prom"
+    path: Any = tmp_path / "none" / "file.prom"
     with pytest.raises(OutputError, match=f"{path}: cannot be written"), observed(Unseen(), Watch(**{option: path}), {}):
         pass
 
@@ -251,7 +251,11 @@ def test_a_server_that_is_away_costs_one_warning(
 def test_a_server_that_hangs_holds_up_the_end_for_some_seconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender, "_PATIENCE_SECONDS", 0.1)
     let_go, began = threading.Event(), time.monotonic()
-    hanging = sender.Sender("it", lambda: let_go.wait(60) and None, 0.01)
+
+    def hang() -> None:
+        let_go.wait(60)
+
+    hanging = sender.Sender("it", hang, 0.01)
     time.sleep(0.05)
     hanging.close()
     assert time.monotonic() - began < 30
