@@ -57,7 +57,7 @@ def train(
         from job import tables
 
         options.warn_of_unknown_variables(os.environ)
-        tables.print_json(configuration.plan())
+        tables.print_json(configuration.plan().to_values() | {"set_by": options.set_by()})
         return
     from job.commands import train
     from job.telemetry.observed import observed

@@ -95,6 +95,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Run = Annotated[Path, typer.Argument(help="A finished run's output folder.", readable=False)]
 
 
+def set_by() -> dict[str, str]:
+    """How each setting can be set: by its option and its variable. What is not among them is the preset's."""
+    return {name: f"{option(name)} or JOB_{name.upper()}" for name in SETTINGS}
+
+
 def warn_of_unknown_variables(environment: Mapping[str, str]) -> None:
     """Warns of each variable that looks like one of ours and is none: a misspelt setting would be ignored in silence."""
     known = [*(f"JOB_{name.upper()}" for name in SETTINGS), *_OTHER_VARIABLES]

@@ -74,12 +74,31 @@ def _text(record: logging.LogRecord) -> str:
     return f"warning: {record.getMessage()}" if record.levelno >= logging.WARNING else record.getMessage()
 
 
-def describe(epoch: "Epoch", epochs: int) -> str:
-    """An epoch's figures in one line."""
-    text = f"epoch {epoch.epoch}/{epochs}, loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}"
+# Of an epoch's figures, the most telling one first.
+_IMPORTANCE = ("validation accuracy", "loss", "accuracy", "validation loss", "s", "tokens/s")
+
+
+def describe(epoch: "Epoch", epochs: int, width: int | None = None) -> str:
+    """An epoch's figures in one line.
+
+    Args:
+        width: Of the line; what does not fit is left out, the least telling figures first.
+    """
+    figures = {"loss": f"loss {epoch.loss:.4f}", "accuracy": f"accuracy {epoch.accuracy:.4f}"}
     if epoch.validation_loss is not None:
-        text += f", validation loss {epoch.validation_loss:.4f}, validation accuracy {epoch.validation_accuracy:.4f}"
-    return f"{text}, {epoch.tokens_per_second:,.0f} tokens/s, {epoch.seconds:.1f} s"
+        figures["validation loss"] = f"validation loss {epoch.validation_loss:.4f}"
+        figures["validation accuracy"] = f"validation accuracy {epoch.validation_accuracy:.4f}"
+    figures |= {"tokens/s": f"{epoch.tokens_per_second:,.0f} tokens/s", "s": f"{epoch.seconds:.1f} s"}
+    text = f"epoch {epoch.epoch}/{epochs}"
+    left = float("inf") if width is None else width - len(text)
+    for name in _IMPORTANCE:
+        if name in figures:
+            needed = len(f", {figures[name]}")
+            if needed > left:
+                del figures[name]
+            else:
+                left -= needed
+    return ", ".join([text, *figures.values()])
 
 
 class JsonDisplay(Display):
@@ -93,6 +112,10 @@ class JsonDisplay(Display):
 
     def fail(self, text: str, exit_code: int) -> None:
         self._write("error", exit_code=exit_code, message=f"error: {text}")
+
+    def phase(self, name: str | None) -> None:
+        if name:
+            self._write("phase", phase=name)
 
     def start(self, label: "Label", epochs: int) -> None:
         self._write("start", architecture=label.name, seed=label.seed, epochs=epochs)
@@ -117,16 +140,19 @@ class LiveDisplay(Display):
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
         super().__init__()
+        console = Console(stderr=True)
         self.bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
+            expand=True,
             # Of a run of minutes or hours, trainings of several kinds included.
             speed_estimate_period=300,
         )
@@ -134,11 +160,22 @@ class LiveDisplay(Display):
         self._costs: dict[Label, float] = {}
         self._shares: dict[Label, float] = {}
         self._whole: Any = None
+        self._phase: Any = None
 
     def show(self, text: str) -> None:
         self.bar.console.print(terminal.visible(text), highlight=False, markup=False)
 
+    def epoch(self, label: "Label", epoch: "Epoch") -> None:
+        room = self.bar.console.width - len(f"{label}: ")
+        self.show(f"{label}: {describe(epoch, self._epochs[label], room)}")
+
+    def phase(self, name: str | None) -> None:
+        if self._phase is not None:
+            self.bar.remove_task(self._phase)
+        self._phase = None if name is None else self.bar.add_task(name, total=None, figures="")
+
     def plan(self, costs: "dict[Label, float]") -> None:
+        self.phase(None)
         if self._whole is not None:
             self.bar.remove_task(self._whole)
         self._costs, self._shares, self._whole = costs, {}, None
@@ -158,9 +195,19 @@ class LiveDisplay(Display):
             total=total,
             completed=completed,
             description=f"{label}, epoch {position.epoch}/{self._epochs[label]}",
-            figures=f"loss {position.loss:.4f}  accuracy {position.accuracy:.4f}  {position.tokens_per_second:,.0f} tokens/s",
+            figures=self._figures(position),
         )
         self._advance(label, completed / total)
+
+    def _figures(self, position: "Position") -> str:
+        """As many as leave room for a bar."""
+        width = self.bar.console.width
+        found = [
+            f"loss {position.loss:.4f}",
+            f"accuracy {position.accuracy:.4f}",
+            f"{position.tokens_per_second:,.0f} tokens/s",
+        ]
+        return "  ".join(found[: 1 if width < 90 else 2 if width < 110 else 3])
 
     def end(self, label: "Label") -> None:
         self._remove(label)

@@ -65,7 +65,7 @@ def summarize(metrics: Metrics) -> str:
 def print_summary(metrics: Metrics, folder: Path) -> None:
     """The closing tables of a run."""
     console = _console()
-    console.print(_results(metrics))
+    console.print(_results(metrics, console.width))
     if metrics.dependency:
         console.print(_distances(metrics.dependency))
     _say(console, metrics.verdict)
@@ -101,22 +101,29 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=110)
 
 
-def _results(metrics: Metrics) -> Table:
+# Columns of the closing table that a narrow terminal does without.
+_WIDE = 100
+_LESS_TELLING = {"balanced\naccuracy", "average\nprecision", "tokens/s"}
+
+
+def _results(metrics: Metrics, width: int) -> Table:
     # In lines, so that all of it fits beside one another.
-    columns = ["test accuracy", "balanced\naccuracy", "AUC", "average\nprecision", "loss", "s a\nseed"]
-    table = Table("network", "seeds", *columns, "tokens/s")
-    for name, entry in metrics.architectures.items():
-        table.add_row(name, *_cells(entry))
+    columns = ["network", "seeds", "test accuracy", "balanced\naccuracy", "AUC", "average\nprecision", "loss", "s a\nseed", "tokens/s"]  # fmt: skip
+    shown = [place for place, name in enumerate(columns) if width >= _WIDE or name not in _LESS_TELLING]
+    table = Table(*(columns[place] for place in shown))
+    rows = [[name, *_cells(entry)] for name, entry in metrics.architectures.items()]
     for name, alone in metrics.self_training.labels_alone.items() if metrics.self_training else ():
-        table.add_row(f"{name}, labels alone", "1", f"{alone.test.accuracy:.4f}", *_means([alone.test]), "–", "–")
+        rows.append([f"{name}, labels alone", "1", f"{alone.test.accuracy:.4f}", *_means([alone.test]), "–", "–"])
     test = metrics.baseline.test
-    table.add_row("baseline", "–", f"{test.accuracy:.4f}", *_means([test]), f"{metrics.baseline.seconds:.1f}", "–")
+    rows.append(["baseline", "–", f"{test.accuracy:.4f}", *_means([test]), f"{metrics.baseline.seconds:.1f}", "–"])
     if metrics.ensemble:
         together = metrics.ensemble.test
-        table.add_row("ensemble", "–", f"{together.accuracy:.4f}", *_means([together]), "–", "–")
+        rows.append(["ensemble", "–", f"{together.accuracy:.4f}", *_means([together]), "–", "–"])
     majority = metrics.data.majority
     if majority:
-        table.add_row(f"always {majority.label}", "–", f"{majority.test_accuracy:.4f}", *6 * ["–"])
+        rows.append([f"always {majority.label}", "–", f"{majority.test_accuracy:.4f}", *6 * ["–"]])
+    for cells in rows:
+        table.add_row(*(cells[place] for place in shown))
     return table
 
 
@@ -221,14 +228,24 @@ def _with_interval(scored: "ScoresWithIntervals", key: str) -> str:
 
 
 def print_check(values: dict[str, Any]) -> None:
-    """What `check` found."""
-    for key, value in values.items():
+    """What `check` found: first whether it works, then the facts that there are."""
+    told = dict(values)
+    works, problem, together = told.pop("works"), told.pop("problem"), told.pop("together", None)
+    state = {True: "works", False: "does not work", None: "none"}[works]
+    lines = [f"GPU: {state}" + (f"; {problem}" if problem else "")]
+    if together:
+        count, sums = together["processes"], together["works"]
+        said = f"right, {together['mib_per_second']:,.0f} MiB/s" if sums else together["error"]
+        lines.append(f"sum over {count} processes: {said}")
+    for key, value in told.items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
         if isinstance(value, dict):
-            shown = ", ".join(
-                f"{name} {', '.join(each) if isinstance(each, list) else each}" for name, each in value.items() if each
-            )
-        print(terminal.visible(f"{key.replace('_', ' ')}: {'–' if shown in (None, '') else shown}"))
+            known = {name: ", ".join(each) if isinstance(each, list) else each for name, each in value.items() if each}
+            shown = ", ".join(f"{name.replace('_', ' ')} {each}" for name, each in known.items())
+        if shown not in (None, "", False) and key != "present":
+            lines.append(f"{key.replace('_', ' ')}: {shown}")
+    for line in lines:
+        print(terminal.visible(line))
 
 
 def print_inspection(report: "Inspection") -> None:

@@ -71,6 +71,7 @@ class _Job:
     def __init__(self, configuration: Configuration, output: Output, display: Display, fresh: bool, spare: Path | None) -> None:
         self._configuration, self._output, self._display, self._fresh = configuration, output, display, fresh
         self._spare = spare
+        display.phase("reading the data")
         self._corpus = corpora.load(configuration.source, spare=spare)
         self._identity = configuration.identity(self._corpus.sha256)
         self._trials = Trials()
@@ -128,6 +129,7 @@ class _Job:
             else:
                 self._export_baseline(self._baseline)
             recipe.train(left, partial(self._keep, before))
+            self._display.phase("training the baseline, exporting the models")
             trainer.finish()
             workers = f", at most {team.peak_memory_bytes / 2**20:,.0f} MiB in a worker" if team.peak_memory_bytes else ""
             log.info(
@@ -258,6 +260,7 @@ class _Job:
         known = named(test)
         held_out = TestReviews(labels=validation.labels, rows=corpus.rows[validation.indices])
         chosen = examples.choose(test.labels, self._trials, test.text, corpus.lengths[test.indices])
+        self._display.phase("comparing the networks")
         if len(validation) and not self._configuration.compares_distances:
             self._look("scores of the ensemble")
         teaching = self._teacher.teaching() if self._teacher else None
@@ -266,7 +269,9 @@ class _Job:
         )
         self._export_ensemble(run, before)
         self._publishing.draw(run)
+        self._display.phase("checking the exported models, drawing the report")
         self._publishing.finish()
+        self._display.phase("writing the results")
         self._output.publish(run, self._publishing.files | self._files(), before)
         self._display.finish(run)
         return run.metrics

@@ -81,6 +81,8 @@ class Trainer:
         if not missing:
             return found
         told = guesses() if guesses else None
+        if any(tasks[place][0].values.evidence for place in missing):
+            self._display.phase("learning what n-grams say")
         works = {
             place: Train(task=task, corpus=corpus, evidence=self.evidence(task, corpus), guesses=told)
             for place, (task, corpus) in ((place, tasks[place]) for place in missing)
