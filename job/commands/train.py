@@ -268,7 +268,7 @@ class _Job:
         )
         known = TestReviews(labels=test.labels, rows=corpus.rows[test.indices], ids=self._ids(test))
         held_out = TestReviews(labels=validation.labels, rows=corpus.rows[validation.indices])
-        chosen = examples.choose(test.labels, self._trials, test.text, corpus.lengths[test.indices])
+        chosen = examples.of_source(test, self._trials, self._configuration.source)
         if len(validation) and not self._configuration.compares_distances:
             self._look("scores of the ensemble")
         teaching = self._teacher.teaching() if self._teacher else None
