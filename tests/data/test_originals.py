@@ -58,7 +58,7 @@ def test_a_text_that_has_changed_or_is_gone_is_not_made_up_and_said(
 ) -> None:
     first, second = keys(beside)
     path = Path(beside.test or "")
-    path.write_bytes(table([("Bad no more", "neg"), (ODD, "pos")]))
+    path.write_bytes(table([("Bad, no more!", "neg"), (ODD, "pos")]))
     assert set(originals.find(beside, [first, second])) == {second}
     assert "shows the words of 1 review instead of their texts" in caplog.text
     path.unlink()
