@@ -137,13 +137,15 @@ class Hyperparameters:
     """The validation accuracy at which training ends, as there is nothing more to learn; 0 for no such end."""
     first_reviews: int
     """Reviews taken of each part, after Keras's shuffle; 0 takes all."""
+    # Runs of before lack this and what follows.
     class_weight: ClassWeight = field(default=ClassWeight.none, metadata={"is_option": True})
-    """What an error counts in the loss; `balanced`: all training reviews over twice those of the class. Runs of before lack it and what follows."""
+    """What an error counts in the loss; `balanced`: all training reviews over twice those of the class."""
     embedded_ids: int = 0
     """Token ids that have an embedding of their own; those from here on share the unknown token's. 0 for all."""
+    # job/data/evidence.py
     evidence: int = 0
-    """Numbers beside each word's embedding that tell what the n-grams that end there say (job/data/evidence.py): 3 for their
-    log-count ratios, 6 for the linear model's weights too; 0 for none."""
+    """Numbers beside each word's embedding that tell what the n-grams that end there say: 3 for their log-count ratios, 6 for
+    the linear model's weights too; 0 for none."""
     linear_path: float = 0.0
     """The number, trained from this one on, times which the linear model's logit is added to the network's; 0 for none."""
     alone_share: float = 0.0
