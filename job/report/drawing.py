@@ -14,7 +14,9 @@ from xml.sax.saxutils import escape
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 # Drawn in these, and then replaced: what a figure looks like in light and dark is the page's business.
 INK, GRID = "#010101", "#020202"
@@ -82,7 +84,7 @@ def draw(name: str, *paints: Paint, height: float = HEIGHT) -> str:
         height: In inches; more where the legend has more than two lines.
     """
     with matplotlib.rc_context(_STYLE | {"svg.hashsalt": name}):
-        figure = Figure(figsize=(_WIDTH * len(paints), height), layout="constrained")
+        figure = Figure(figsize=(_WIDTH * len(paints), height), layout=ConstrainedLayoutEngine(h_pad=0.1))
         for paint, axes in zip(paints, figure.subplots(1, len(paints), squeeze=False)[0], strict=True):
             paint(axes)
         _add_legend(figure)
@@ -103,7 +105,8 @@ def _add_legend(figure: Figure) -> None:
     named: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            named.setdefault(textwrap.fill(label, _LONGEST), handle)
+            # Of points with intervals the line and the marker say it all.
+            named.setdefault(textwrap.fill(label, _LONGEST), handle[0] if isinstance(handle, ErrorbarContainer) else handle)
     if not named:
         return
     labels = list(named)
@@ -145,6 +148,8 @@ def _cleaned(text: str, name: str) -> str:
     text = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", text)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r"\n\s*", "\n", text)
+    # A hundredth of a point is seen by nobody; what a tick says stands in no attribute.
+    text = re.sub(r'"[^"<>]*"', lambda match: re.sub(r"(\.\d\d)\d+", r"\1", match[0]), text)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
     return text

@@ -284,4 +284,6 @@ def _why_words(run: FinishedRun) -> str:
     """Why the words of a review stand in place of its text."""
     if not holds_texts(run.record.configuration.data):
         return "the data are numbers that stand for words"
-    return "its text was not kept: the source had changed or was gone, or the run is of an earlier version"
+    if "originals" not in run.examples.model_fields_set:
+        return "the run is of an earlier version, which kept no texts"
+    return "when the run was finished, the data no longer held the text"

@@ -70,11 +70,12 @@ def _reading(who: str, values: Hyperparameters) -> str:
     else:
         token, it = "A review is one time step of raw ranks", "it"
     units = f"{_count(values.units, 'unit')}{' in each direction' if values.bidirectional else ''}"
+    take = "takes" if values.units == 1 else "take"
     pooled = "the last output" if values.pooling == "last" else "the maximum and the mean of their outputs"
     layer = f", through {_count(values.hidden_units, 'more unit')}," if values.hidden_units else ""
     decides = "decides" if values.pooling == "last" else "decide"
     linear = ", together with the linear model" if values.linear_path else ""
-    return f"{read} {token}; {units} take {it} in, and {pooled}{layer} {decides}{linear}."
+    return f"{read} {token}; {units} {take} {it} in, and {pooled}{layer} {decides}{linear}."
 
 
 def _training(values: Hyperparameters) -> str:
