@@ -45,7 +45,7 @@ def test_the_text_of_figures_is_no_smaller_than_11_pixels_and_no_larger_than_the
 ) -> None:
     page = opened(browser, finished / "report.html", width)
     sizes = page.evaluate("""() => [...document.querySelectorAll("figure svg text")].map(
-        each => parseFloat(getComputedStyle(each).fontSize) * each.getScreenCTM().a)""")
+        each => parseFloat(getComputedStyle(each).fontSize) * Math.hypot(each.getScreenCTM().a, each.getScreenCTM().b))""")
     assert len(sizes) > 50
     assert min(sizes) >= 11
     assert max(sizes) <= 17

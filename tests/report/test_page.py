@@ -173,6 +173,6 @@ def test_settings_are_told_in_words_and_each_one_folded(finished: Path) -> None:
     shown = text[text.index('id="settings"') :]
     told, folded = shown.split("<details>")
     assert "It trains for 2 epochs in batches of 256 reviews" in told
-    row = '<tr><th scope="row">optimizer</th><td>adam</td><td>adam</td><td class="text"><code>adam</code> or <code>rmsprop</code>.</td></tr>'
+    row = '<th scope="row" class="text">optimizer<small><code>adam</code> or <code>rmsprop</code>.</small></th><td>adam</td><td>adam</td></tr>'
     assert row in folded
-    assert folded.count('<th scope="row">') == len(fields(Hyperparameters))
+    assert folded.count('<th scope="row" class="text">') == len(fields(Hyperparameters))
