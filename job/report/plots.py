@@ -88,7 +88,7 @@ def curves(trials: Trials, key: str) -> Paint:
             for prefix, style in _OF_PART.items():
                 values = [getattr(epoch, prefix + key) for epoch in epochs]
                 if epochs and None not in values:
-                    line = {"marker": MARKERS[name], "color": COLOURS[name], "alpha": 0.8} | style
+                    line: dict[str, Any] = {"marker": MARKERS[name], "color": COLOURS[name], "alpha": 0.8} | style
                     axes.plot([epoch.epoch + aside for epoch in epochs], values, **line)
         # Two networks and two parts are four names, not the four pairs of them.
         for name in trials.architectures:
@@ -233,8 +233,11 @@ def gradients(memory: Memory) -> Paint:
             shares = network.points[-1].gradient_norms
             # The last token stands at 0, which a logarithm does not show.
             axes.plot([share.back + 1 for share in shares], [share.share for share in shares], **style)
-        axes.set(xlabel="tokens from the end", ylabel="gradient, of the last token's", xscale="log", yscale="log")
+        axes.set(xlabel="tokens from the end", ylabel="relative gradient", xscale="log", yscale="log")
         axes.minorticks_off()
+        for axis in (axes.xaxis, axes.yaxis):
+            # Not as powers of ten, whose exponents are too small to read.
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
     return paint
 

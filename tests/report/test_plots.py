@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from job.output.results import TrialResult, Trials
 from job.presets import Architecture
 from job.records.history import Epoch, HistoryRow
+from job.records.memory import GradientShare, Memory, MemoryLimit, MemoryNetwork, MemoryPoint
 from job.records.trials import ArchitectureRecord, Calibration, CalibrationBin, Scores, Summaries, Summary
 from job.report import drawing, plots
 from tests.output.test_folder import record
@@ -77,12 +79,12 @@ def test_a_bin_shows_its_interval_and_its_reviews() -> None:
     ]
     axes = (figure := Figure()).subplots()
     plots.reliability({Architecture.lstm: Calibration(expected_calibration_error=0.03, bins=bins)})(axes)
-    (interval,) = (path.vertices[:, 1].tolist() for path in axes.collections[0].get_paths()[:1])
+    interval = np.asarray(axes.collections[0].get_paths()[0].vertices)[:, 1].tolist()
     # Wilson's: of 2 in 20.
     assert interval == pytest.approx([0.0279, 0.3010], abs=1e-4)
-    below = figure.axes[1]
-    assert [bar.get_height() for bar in below.patches] == [20, 300]
-    assert all(one.start < bar.get_x() + bar.get_width() / 2 < one.start + 0.1 for one, bar in zip(bins, below.patches, strict=True))  # fmt: skip
+    bars = [each for each in figure.axes[1].patches if isinstance(each, Rectangle)]
+    assert [bar.get_height() for bar in bars] == [20, 300]
+    assert all(one.start < bar.get_x() + bar.get_width() / 2 < one.start + 0.1 for one, bar in zip(bins, bars, strict=True))  # fmt: skip
 
 
 @pytest.mark.parametrize(("longest", "ticks"), [(20, [10, 12, 14, 16, 18]), (300, [50, 100, 200])])
@@ -98,3 +100,18 @@ def test_a_legend_has_as_many_columns_as_fit_and_even_lines() -> None:
     # Three would fit, but leave one below.
     assert drawing._columns([6, 4, 4, 6], 250) == 2
     assert drawing._columns([36, 30], 295) == 1
+
+
+def test_no_tick_of_a_gradient_is_a_power_with_a_small_exponent() -> None:
+    mean = Summary(mean=0.9, sd=None, ci95=None)
+    shares = [GradientShare(back=back, share=10.0**-back) for back in range(8)]
+    point = MemoryPoint(distance=5, diverged=0, test_accuracy=mean, above_chance=1, learned=1, steps_until_learned=mean, gradient_norms=shares)  # fmt: skip
+    limit = MemoryLimit(seeds=[(5, None)], tokens=None, ci95=None)
+    network = MemoryNetwork(architecture=Architecture.rnn, remedy=None, points=[point], limit=limit)
+    axes = (figure := Figure()).subplots()
+    plots.gradients(Memory(distances=[5], networks=[network], bag_of_words=[], verdict=""))(axes)
+    figure.draw_without_rendering()
+    labels = [label.get_text() for axis in (axes.xaxis, axes.yaxis) for label in axis.get_majorticklabels()]
+    assert "1" in labels
+    assert "0.0001" in labels
+    assert not [label for label in labels if "$" in label]

@@ -9,7 +9,7 @@ QUICKSTART = PRESETS[PresetName.quickstart].networks
 
 
 def test_every_setting_has_its_text_and_its_value_for_each_network() -> None:
-    networks = QUICKSTART | {Architecture.lstm: replace(QUICKSTART[Architecture.lstm], units=1234)}
+    networks = dict(QUICKSTART) | {Architecture.lstm: replace(QUICKSTART[Architecture.lstm], units=1234)}
     lines = {each.name: each for each in settings.table(networks)}
     assert list(lines) == [each.name for each in fields(Hyperparameters)]
     assert lines["units"].values == ["64", "1,234"]
