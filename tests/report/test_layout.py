@@ -97,3 +97,14 @@ def test_a_text_of_another_direction_stays_in_its_place(browser: Any, changed: C
     assert quoted.evaluate("each => getComputedStyle(each).direction") == "rtl"
     assert page.evaluate("document.documentElement.scrollWidth") == 400
     page.close()
+
+
+def test_a_column_of_text_beside_numbers_keeps_its_words_whole(browser: Any, finished: Path) -> None:
+    page = opened(browser, finished / "report.html", 400)
+    cells = '<td class="text">gradient clipping</td><td class="text limit">falls to chance</td>' + "<td>0.5000</td>" * 7
+    page.locator("main").evaluate(
+        "(main, row) => main.innerHTML = `<div class='scroll'><table class='numbers'><tr><th>LSTM</th>${row}</tr></table></div>`",
+        cells,
+    )
+    assert page.locator("td.text").first.evaluate("each => each.clientHeight") < 60
+    page.close()
