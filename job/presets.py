@@ -83,7 +83,7 @@ def _at_least(least: int) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters:
-    """Everything that, with the data and the seed, determines one network's weights."""
+    """Everything that, with the data and the seed, determines one network's weights. Runs of before lack what has a default."""
 
     epochs: int = _at_least(1)
     """Passes over the training reviews at most."""
@@ -138,12 +138,12 @@ class Hyperparameters:
     first_reviews: int
     """Reviews taken of each part, after Keras's shuffle; 0 takes all."""
     class_weight: ClassWeight = field(default=ClassWeight.none, metadata={"is_option": True})
-    """What an error counts in the loss; `balanced`: all training reviews over twice those of the class. Runs of before lack it and what follows."""
+    """What an error counts in the loss; `balanced`: all training reviews over twice those of the class."""
     embedded_ids: int = 0
     """Token ids that have an embedding of their own; those from here on share the unknown token's. 0 for all."""
-    evidence: int = 0
-    """Numbers beside each word's embedding that tell what the n-grams that end there say (job/data/evidence.py): 3 for their
-    log-count ratios, 6 for the linear model's weights too; 0 for none."""
+    evidence: int = 0  # job/data/evidence.py
+    """Numbers beside each word's embedding that tell what the n-grams that end there say: 3 for their log-count ratios, 6 for
+    the linear model's weights too; 0 for none."""
     linear_path: float = 0.0
     """The number, trained from this one on, times which the linear model's logit is added to the network's; 0 for none."""
     alone_share: float = 0.0

@@ -8,8 +8,6 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from job.commands.models import Models
 from job.commands.publishing import Publishing, pages
 from job.config import DeviceChoice, fingerprint, shard_folder
@@ -181,9 +179,7 @@ def _belong_together(shards: list[FinishedRun]) -> None:
 
 def _publish(output: Output, shards: list[FinishedRun], trials: Trials) -> Metrics:
     first, record = shards[0], _record(output, shards, trials)
-    texts = {number: text for shard in shards for number, text in shard.examples.texts.items()}
-    # Of the reviews' texts there are those that the shards chose.
-    chosen = examples.choose(first.labels, trials, lambda number: texts.get(str(number)), np.array(first.examples.lengths))
+    chosen = examples.choose_among([shard.examples for shard in shards], first.labels, trials)
     run = FinishedRun.of_results(
         output.folder,
         record,

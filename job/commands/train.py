@@ -259,8 +259,8 @@ class _Job:
         data = describe(corpus, self._parts, self._faults)
         known = named(test)
         held_out = TestReviews(labels=validation.labels, rows=corpus.rows[validation.indices])
-        chosen = examples.choose(test.labels, self._trials, test.text, corpus.lengths[test.indices])
         self._display.phase("comparing the networks")
+        chosen = examples.of_source(test, self._trials, self._configuration.source)
         if len(validation) and not self._configuration.compares_distances:
             self._look("scores of the ensemble")
         teaching = self._teacher.teaching() if self._teacher else None

@@ -80,6 +80,16 @@ class Source(ABC):
             DataError, MissingInputError: The source cannot be read.
         """
 
+    def texts(self) -> Iterator[tuple[int, str]]:
+        """Each labelled review's row and its text as it stands in the source; none where it holds numbers of words alone.
+
+        A reading of its own: a source is asked for this or for its `reviews`.
+
+        Raises:
+            DataError, MissingInputError: The source cannot be read.
+        """
+        return iter(())
+
     @abstractmethod
     def resolve(self, needs_both: bool) -> Meaning:
         """What the codes of all reviews mean, asked for when they have been read.

@@ -99,6 +99,10 @@ class Texts(Source):
                 id=row.id,
             )
 
+    def texts(self) -> Iterator[tuple[int, str]]:
+        for _, row in self._rows():
+            yield row.number, row.text
+
     def resolve(self, needs_both: bool) -> Meaning:
         warnings = self._spaces.warnings()
         labels, rule = self._labels.resolve(needs_both)

@@ -149,6 +149,9 @@ class WithUnlabelled(Source):
             numbers, found = self.number(row.text)
             yield Numbered(numbers, NO_LABEL, found, row.number, origin=UNLABELLED_DATA)
 
+    def texts(self) -> Iterator[tuple[int, str]]:
+        return self._labelled.texts()
+
     def resolve(self, needs_both: bool) -> Meaning:
         found = self._labelled.resolve(needs_both)
         return replace(

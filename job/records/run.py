@@ -161,4 +161,6 @@ class Examples(Record):
     """by architecture the numbers of test reviews"""
     disagreements: list[int]
     texts: dict[str, str]
-    """the ends of those reviews, by number"""
+    """those reviews by number, of long ones the end"""
+    originals: list[int] = Field(default_factory=list)
+    """numbers of those whose text is as it stands in the source; of the others, and in earlier runs, it is their known words"""

@@ -1,14 +1,17 @@
 """Reviews worth reading beside the figures: those that a network got most wrong, and those that two disagree on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from job.analysis.scores import is_right
+from job.data import originals
+from job.data.reviews import Reviews
 from job.output.results import Trials
 from job.presets import Architecture
 from job.records.run import Examples
+from job.source import DataSource
 
 _COUNT = 5
 _CHARACTERS = 1200
@@ -37,8 +40,7 @@ def choose(labels: NDArray[np.int8], trials: Trials, text: Callable[[int], str |
             found = text(number) if badness[number] > 0 and len(picked) < _COUNT else None
             if found is not None:
                 picked.append(number)
-                # The end decides.
-                texts[str(number)] = found if len(found) <= _CHARACTERS else "… " + found[-_CHARACTERS:]
+                texts[str(number)] = _end(found)
         return picked
 
     most_wrong = {name: pick(np.abs(mean - labels) - 0.5) for name, mean in means.items()}
@@ -47,3 +49,35 @@ def choose(labels: NDArray[np.int8], trials: Trials, text: Callable[[int], str |
         one, other = means.values()
         disagreements = pick(np.where(is_right(labels, one) != is_right(labels, other), np.abs(one - other), 0.0))
     return Examples(lengths=lengths.tolist(), most_wrong=most_wrong, disagreements=disagreements, texts=texts)
+
+
+def _end(text: str) -> str:
+    """Of a long text its end, which decides."""
+    return text if len(text) <= _CHARACTERS else "… " + text[-_CHARACTERS:]
+
+
+def of_source(test: Reviews, trials: Trials, source: DataSource) -> Examples:
+    """Chooses, and takes the texts as they stand in the source, where it still holds them; of others the known words.
+
+    They are read now and kept: when a report is written again, the source may be gone.
+    """
+    chosen = choose(test.labels, trials, test.text, test.corpus.lengths[test.indices])
+    rows, hashes = test.corpus.rows[test.indices], test.hashes
+    keys = {number: (int(rows[int(number)]), int(hashes[int(number)])) for number in chosen.texts}
+    found = originals.find(source, keys.values())
+    texts = {number: _end(found[key]) for number, key in keys.items() if key in found}
+    return chosen.but(texts=chosen.texts | texts, originals=sorted(map(int, texts)))
+
+
+def choose_among(shards: Sequence[Examples], labels: NDArray[np.int8], trials: Trials) -> Examples:
+    """Chooses among the reviews that the shards of a run chose: of others the text is not known.
+
+    Args:
+        labels: <int8>[test reviews]
+    """
+    texts = {number: text for shard in shards for number, text in shard.texts.items()}
+    # One shard may have found a text that another one found no more.
+    texts |= {str(number): shard.texts[str(number)] for shard in shards for number in shard.originals}
+    known = {number for shard in shards for number in shard.originals}
+    chosen = choose(labels, trials, lambda number: texts.get(str(number)), np.array(shards[0].lengths))
+    return chosen.but(originals=sorted(known & set(map(int, chosen.texts))))

@@ -1,20 +1,26 @@
 """report.html: one page, complete in itself, that says what a run found, the verdict first; or compares several runs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from job.analysis.comparison import Answers, compare, verdict
+from job.analysis.intervals import wilson
 from job.analysis.memory import describe_limit
 from job.analysis.scores import LabelScores, is_positive, is_right, label_scores
 from job.data.findings import describe
+from job.data.originals import holds_texts
 from job.machine import provenance
 from job.output.finished import FinishedRun
-from job.presets import Architecture, Hyperparameters, ModelName
+from job.presets import Architecture, ModelName
+from job.records.base import Interval
 from job.records.memory import Memory
-from job.records.trials import ArchitectureRecord, Summary, TrialRecord
+from job.records.trials import ArchitectureRecord, CalibrationBin, Summary
+from job.report import figures, settings
 
 _THRESHOLDS = [tenth / 10 for tenth in range(1, 10)]
 _TITLES = {name: name.title for name in Architecture}
@@ -41,14 +47,6 @@ class _Row:
     device: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Figure:
-    name: str
-    title: str
-    text: str
-    svg: str
-
-
 def render(run: FinishedRun) -> bytes:
     """The page of one run."""
     metrics, best = run.metrics, run.best()
@@ -61,12 +59,15 @@ def render(run: FinishedRun) -> bytes:
         names=_TITLES,
         limits=_limits(metrics.dependency) if metrics.dependency else [],
         rows=_rows(run),
-        figures=_figures(run, best),
+        figures=figures.make(run, best),
+        calibrations=_calibrations(run, best),
         confusions=[_confusion(run, name, probabilities) for name, probabilities in best.items()],
         thresholds=[] if metrics.dependency else _thresholds(run, best),
         examples=_examples(run),
+        words_alone=_why_words(run),
         command=provenance.command(run.record.configuration),
-        hyperparameters=_hyperparameters(run.record.identity.hyperparameters),
+        described=settings.describe(run.record.identity.hyperparameters),
+        settings=settings.table(run.record.identity.hyperparameters),
     )
 
 
@@ -92,9 +93,9 @@ def render_comparison(runs: list[FinishedRun]) -> bytes:
 
 def draw_memory(memory: Memory) -> bytes:
     """dependency.svg: how far back each network remembers, and how far back the gradient reaches."""
-    from job.report import plots
+    from job.report import drawing, plots
 
-    return plots.draw_alone("dependency", memory.verdict, plots.by_distance(memory), plots.gradients(memory))
+    return drawing.draw_alone("dependency", memory.verdict, plots.by_distance(memory), plots.gradients(memory))
 
 
 def _fill(template: str, **values: Any) -> bytes:
@@ -108,6 +109,7 @@ def _fill(template: str, **values: Any) -> bytes:
         trim_blocks=True,
     )
     environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.2f} %"
+    environment.filters["count"] = lambda number, noun: f"{number:,} {noun}{'' if number == 1 else 's'}"
     environment.filters["number"] = lambda value: "–" if value is None else f"{value:.4f}"
     return environment.get_template(template).render(**values).encode(errors="replace")
 
@@ -142,47 +144,6 @@ def _mean(values: list[Any]) -> float | None:
     return float(np.mean(values)) if values and None not in values else None
 
 
-def _figures(run: FinishedRun, best: dict[Architecture, NDArray[np.float32]]) -> list[_Figure]:
-    # Only now: Matplotlib wants a writable folder, which the surroundings name by then, and takes half a second.
-    from job.report import plots
-
-    metrics = run.metrics
-    entries = {name: metrics.architectures[name] for name in best}
-    made: list[_Figure] = []
-
-    def add(name: str, title: str, text: str, paint: Any) -> None:
-        made.append(_Figure(name=name, title=title, text=text, svg=plots.draw(name, paint)))
-
-    if best:
-        baseline = metrics.baseline.test.accuracy
-        said = "; ".join(f"{name.title} {entry.summary.test_accuracy.mean:.4f}" for name, entry in entries.items())
-        add("accuracy", "Test accuracy by seed", f"Points are seeds, the bar is their mean with its 95 % interval: {said}; baseline {baseline:.4f}.", plots.accuracies(entries, baseline))  # fmt: skip
-    memory = metrics.dependency
-    if memory:
-        add("distance", "How far back each network remembers", "Test accuracy against the distance of the two clues, mean over seeds, with 95 % intervals of the plain networks.", plots.by_distance(memory))  # fmt: skip
-        add("gradient", "How far back the gradient reaches", f"Norm of the decision's gradient by a token's embedding, in shares of the last token's, after training at distance {memory.distances[-1]}; lines as in the figure beside it.", plots.gradients(memory))  # fmt: skip
-    elif any(result.history for _, result in run.trials):
-        for key in ("loss", "accuracy"):
-            add(f"curve-{key}", f"{key.capitalize()} by epoch", f"Training (dotted) and validation (solid) {key}; a line for each seed.", plots.curves(run.trials, key))  # fmt: skip
-    of_best = {name: _best_run(entry) for name, entry in entries.items()}
-    if best and 0 < run.labels.sum() < len(run.labels):
-        aucs = "; ".join(f"{name.title} {trial.test.auc:.4f}" for name, trial in of_best.items() if trial.test)
-        curves = {str(name): probabilities for name, probabilities in best.items()}
-        curves[ModelName.baseline] = run.baseline.probabilities
-        add("roc", "ROC curve", f"Of the best seed by validation loss; area under it: {aucs}.", plots.roc(run.labels, curves))  # fmt: skip
-        tests = {name.title: trial.test for name, trial in of_best.items()} | {"baseline": metrics.baseline.test}
-        known = [(name, test.average_precision) for name, test in tests.items() if test and test.average_precision is not None]
-        precisions = "; ".join(f"{name} {value:.4f}" for name, value in known) or "not in a run of before"
-        add("precision-recall", "Precision and recall", f"Of the best seed by validation loss, for positive reviews; average precision: {precisions}.", plots.precision_recall(run.labels, curves))  # fmt: skip
-    if best:
-        calibrations = {name: trial.calibration for name, trial in of_best.items() if trial.calibration}
-        said = "; ".join(f"{name.title} {each.expected_calibration_error:.3f}" for name, each in calibrations.items())
-        add("reliability", "Calibration", f"Does a probability of 0.8 mean right 8 times in 10? Expected calibration error: {said}.", plots.reliability(calibrations))  # fmt: skip
-        right = {name: is_right(run.labels, run.probabilities(name)).mean(0) for name in best}
-        add("length", "Accuracy by review length", "Eight groups of equal size, with 95 % intervals over reviews.", plots.by_length(np.array(run.examples.lengths), right))  # fmt: skip
-    return made
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Limit:
     """A line of the table of distances: a network, what helps it, where it falls to chance, its accuracy at each distance."""
@@ -205,10 +166,6 @@ def _limits(memory: Memory) -> list[_Limit]:
     ]
 
 
-def _best_run(entry: ArchitectureRecord) -> TrialRecord:
-    return next(run for run in entry.runs if run.seed == entry.best_seed)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Confusion:
     name: str
@@ -223,6 +180,26 @@ def _confusion(run: FinishedRun, name: Architecture, probabilities: NDArray[np.f
     said, positive = is_positive(probabilities, threshold), run.labels == 1
     counts = [[int(np.sum((positive == true) & (said == each))) for each in (False, True)] for true in (False, True)]
     return _Confusion(name=name, title=name.title, threshold=threshold, counts=counts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _CalibrationTable:
+    """How often reviews of each tenth of the scale were positive."""
+
+    name: str
+    title: str
+    rows: list[tuple[CalibrationBin, Interval]]
+    """The second: the 95 % interval of the share that was observed (Wilson)."""
+
+
+def _calibrations(run: FinishedRun, best: Iterable[Architecture]) -> list[_CalibrationTable]:
+    made = []
+    for name in best:
+        trial = figures.best_run(run.metrics.architectures[name])
+        if trial.calibration:
+            rows = [(each, wilson(each.observed * each.reviews, each.reviews)) for each in trial.calibration.bins]
+            made.append(_CalibrationTable(name=name, title=name.title, rows=rows))
+    return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,6 +234,10 @@ def _thresholds(run: FinishedRun, best: dict[Architecture, NDArray[np.float32]])
 class _Example:
     number: int
     label: str
+    place: str | None
+    """Where it stands in the source; None where a run of before does not say."""
+    is_original: bool
+    """Whether the text is as it stands there; else it is its words."""
     said: dict[str, float]
     """Mean probabilities by network."""
     text: str
@@ -269,7 +250,7 @@ class _Group:
 
 
 def _examples(run: FinishedRun) -> list[_Group]:
-    chosen = run.examples
+    chosen, originals = run.examples, set(run.examples.originals)
     means = {name.title: run.probabilities(name).mean(0) for name in run.best()}
     groups = [(f"Most wrong: {name.title}", numbers) for name, numbers in chosen.most_wrong.items()]
     groups.append(("Where the two disagree most", chosen.disagreements))
@@ -278,6 +259,8 @@ def _examples(run: FinishedRun) -> list[_Group]:
         return _Example(
             number=number,
             label=("negative", "positive")[int(run.labels[number])],
+            place=_place(run, number),
+            is_original=number in originals,
             said={name: float(mean[number]) for name, mean in means.items()},
             text=chosen.texts[str(number)],
         )
@@ -285,6 +268,22 @@ def _examples(run: FinishedRun) -> list[_Group]:
     return [_Group(title=title, reviews=[example(each) for each in numbers]) for title, numbers in groups if numbers]
 
 
-def _hyperparameters(values: dict[Architecture, Hyperparameters]) -> list[tuple[str, list[Any]]]:
-    """Rows of a table: the setting, and its value for each architecture."""
-    return [(key, [getattr(each, key) for each in values.values()]) for key in Hyperparameters.__dataclass_fields__]
+def _place(run: FinishedRun, number: int) -> str | None:
+    """Where a test review stands in the source: its file, or its row, and what the user knows it by."""
+    if run.test.rows is None:
+        return None
+    asked, known = run.record.configuration, run.test.ids[number] if run.test.ids else None
+    name = Path(asked.test_data).name if asked.test_data else run.metrics.data.name
+    if known is not None and asked.id_column is None:
+        return f"{known} in {name}"
+    row = f"row {run.test.rows[number]:,} of {name}{'' if holds_texts(asked.data) else ', test part'}"
+    return row if known is None else f"{known}, {row}"
+
+
+def _why_words(run: FinishedRun) -> str:
+    """Why the words of a review stand in place of its text."""
+    if not holds_texts(run.record.configuration.data):
+        return "the data are numbers that stand for words"
+    if "originals" not in run.examples.model_fields_set:
+        return "the run is of an earlier version, which kept no texts"
+    return "when the run was finished, the data no longer held the text"

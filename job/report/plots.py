@@ -1,16 +1,11 @@
-"""The report's figures, as SVG that follows the page's colours: drawn by Matplotlib, coloured by CSS variables."""
+"""What the report's figures show: each function makes what paints one on axes."""
 
-import io
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
-from xml.sax.saxutils import escape
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from job.analysis.intervals import wilson
@@ -19,78 +14,10 @@ from job.presets import Architecture
 from job.records.base import Interval
 from job.records.memory import Memory, MemoryNetwork
 from job.records.trials import ArchitectureRecord, Calibration
+from job.report.drawing import COLOURS, GRID, INK, MARKERS, Paint
 
-# Drawn in these, and then replaced: what a figure looks like in light and dark is the page's business.
-_INK, _GRID = "#010101", "#020202"
-COLOURS = {"rnn": "#030303", "lstm": "#040404", "baseline": "#050505"}
-_VARIABLES = {
-    _INK: "--ink",
-    _GRID: "--line",
-    COLOURS["rnn"]: "--rnn",
-    COLOURS["lstm"]: "--lstm",
-    COLOURS["baseline"]: "--muted",
-}
-# Where there is no page: its colours (job/report/templates/page.html.j2).
-_COLOURS = """
-:root { --page: #fbfbfa; --ink: #1c1e21; --muted: #585e66; --line: #d9dce0; --rnn: #a8480c; --lstm: #1559a8 }
-@media (prefers-color-scheme: dark) {
-  :root { --page: #15171a; --ink: #e8eaed; --muted: #a9b0b8; --line: #3a3f46; --rnn: #f0a45d; --lstm: #7db8f7 }
-}
-svg { background: var(--page) }
-"""
-_MARKERS = {"rnn": "o", "lstm": "s"}
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "grid.color": _GRID,
-    "axes.grid": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-}
-
-
-Paint = Callable[[Axes], None]
-
-
-def draw(name: str, *paints: Paint, height: float = 3.2) -> str:
-    """An SVG element of what each of `paints` draws, side by side.
-
-    Args:
-        name: Keeps its parts' names apart from those of the page's other figures.
-    """
-    with matplotlib.rc_context(_STYLE | {"svg.hashsalt": name}):
-        figure = Figure(figsize=(4.8 * len(paints), height), layout="constrained")
-        for paint, axes in zip(paints, figure.subplots(1, len(paints), squeeze=False)[0], strict=True):
-            paint(axes)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    text = stream.getvalue()
-    text = text[text.index("<svg") :]
-    # The size is the page's, the proportions are the figure's.
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    for colour, variable in _VARIABLES.items():
-        text = text.replace(colour, f"var({variable})")
-    return text.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1)
-
-
-def draw_alone(name: str, title: str, *paints: Paint) -> bytes:
-    """The same as a file of its own, which brings its colours, light and dark, and a title for who does not see it."""
-    text = draw(name, *paints).replace('aria-hidden="true" focusable="false"', 'role="img"', 1)
-    end = text.index(">") + 1
-    return f"{text[:end]}<title>{escape(title)}</title><style>{_COLOURS}</style>{text[end:]}".encode()
+# Of an axis at least, however close its points are: beyond that, differences are noise.
+_LEAST_SPAN = 0.02
 
 
 def accuracies(entries: dict[Architecture, ArchitectureRecord], baseline: float) -> Paint:
@@ -100,12 +27,11 @@ def accuracies(entries: dict[Architecture, ArchitectureRecord], baseline: float)
         for place, (name, entry) in enumerate(entries.items()):
             found = [run.test.accuracy for run in entry.runs if run.test]
             spread = np.linspace(-0.18, 0.18, len(found)) if len(found) > 1 else [0.0]
-            axes.plot(place + np.array(spread), found, _MARKERS[name], color=COLOURS[name], alpha=0.55, markersize=5)
+            axes.plot(place + np.array(spread), found, MARKERS[name], color=COLOURS[name], alpha=0.55, markersize=5)
             mean, interval = float(np.mean(found)), entry.summary.test_accuracy.ci95
             error = _errors(np.array([mean]), [interval]) if interval else None
             axes.errorbar([place], [mean], yerr=error, fmt="_", color=COLOURS[name], capsize=8, markersize=26, linewidth=2)
-        axes.axhline(baseline, color=COLOURS["baseline"], linestyle="--", linewidth=1.2)
-        axes.text(1.0, baseline, "baseline", ha="right", va="bottom", transform=axes.get_yaxis_transform(), fontsize=9)
+        axes.axhline(baseline, color=COLOURS["baseline"], linestyle="--", linewidth=1.2, label="baseline")
         axes.set(xticks=range(len(entries)), xticklabels=[name.title for name in entries], ylabel="test accuracy")
         axes.set_xlim(-0.6, len(entries) - 0.4)
         _end_at_shares(axes)
@@ -121,6 +47,7 @@ def _errors(means: NDArray[np.float64], ends: Sequence[Interval]) -> NDArray[np.
 
 def _end_at_shares(axes: Axes, both: bool = False) -> None:
     """An axis of shares, the upright one or both, shows nothing beyond 0 to 1; a marker at its end is whole all the same."""
+    _widen(axes, _LEAST_SPAN)
     low, high = axes.get_ylim()
     axes.set_ylim(max(0.0, low), min(1.0, high))
     if both:
@@ -130,6 +57,20 @@ def _end_at_shares(axes: Axes, both: bool = False) -> None:
         artist.set_clip_on(False)
 
 
+def _widen(axes: Axes, least: float) -> None:
+    """Sees to it that the upright axis spans so much: of one point, Matplotlib's own choice means nothing."""
+    low, high = axes.get_ylim()
+    if high - low < least:
+        axes.set_ylim((low + high - least) / 2, (low + high + least) / 2)
+
+
+# Hollow or filled, so that points that no line joins can be told apart, too.
+_OF_PART: dict[str, dict[str, Any]] = {
+    "": {"linestyle": ":", "markersize": 5, "markerfacecolor": "none"},
+    "validation_": {"linestyle": "-", "markersize": 5},
+}
+
+
 def curves(trials: Trials, key: str) -> Paint:
     """A figure of every epoch and seed, in training and on validation data.
 
@@ -137,24 +78,29 @@ def curves(trials: Trials, key: str) -> Paint:
         key: `loss` or `accuracy`.
     """
 
+    last = max((row.epoch.epoch for _, result in trials for row in result.history), default=1)
+
     def paint(axes: Axes) -> None:
-        named: set[str] = set()
         for name, result in trials:
             epochs = [row.epoch for row in result.history]
-            for prefix, style in (("", ":"), ("validation_", "-")):
+            # Of a single epoch there are points alone, side by side.
+            aside = 0.0 if last > 1 else 0.08 if name is Architecture.lstm else -0.08
+            for prefix, style in _OF_PART.items():
                 values = [getattr(epoch, prefix + key) for epoch in epochs]
-                if not epochs or None in values:
-                    continue
-                text = f"{name.title}, {'validation' if prefix else 'training'}"
-                line: dict[str, Any] = {"marker": _MARKERS[name], "markersize": 4, "color": COLOURS[name], "alpha": 0.7}
-                shown: dict[str, Any] = {"label": text} if text not in named else {}
-                axes.plot([epoch.epoch for epoch in epochs], values, style, **line, **shown)
-                named.add(text)
-        axes.set(xlabel="epoch", ylabel=key)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+                if epochs and None not in values:
+                    line: dict[str, Any] = {"marker": MARKERS[name], "color": COLOURS[name], "alpha": 0.8} | style
+                    axes.plot([epoch.epoch + aside for epoch in epochs], values, **line)
+        # Two networks and two parts are four names, not the four pairs of them.
+        for name in trials.architectures:
+            axes.plot([], [], marker=MARKERS[name], color=COLOURS[name], label=name.title)
+        for prefix, style in _OF_PART.items():
+            axes.plot([], [], color=INK, marker="o", label="validation" if prefix else "training", **style)
+        axes.set(xlabel="epoch", ylabel=key, xlim=(0.5, last + 0.5))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
         if key == "accuracy":
             _end_at_shares(axes)
-        axes.legend()
+        else:
+            _widen(axes, _LEAST_SPAN)
 
     return paint
 
@@ -167,10 +113,9 @@ def roc(labels: NDArray[np.int8], predicted: dict[str, NDArray[np.float32]]) -> 
         for name, probabilities in predicted.items():
             false, true, _ = roc_curve(labels, probabilities)
             _curve(axes, name, false, true)
-        axes.plot([0, 1], [0, 1], ":", color=_GRID)
+        axes.plot([0, 1], [0, 1], ":", color=GRID)
         axes.set(xlabel="false positive rate", ylabel="true positive rate")
         _end_at_shares(axes, both=True)
-        axes.legend(loc="lower right")
 
     return paint
 
@@ -184,10 +129,9 @@ def precision_recall(labels: NDArray[np.int8], predicted: dict[str, NDArray[np.f
             precision, recall, _ = precision_recall_curve(labels, probabilities)
             _curve(axes, name, recall, precision, drawstyle="steps-post")
         share = float(np.mean(labels))
-        axes.axhline(share, color=_INK, linestyle=":", linewidth=1.0, label=f"guessing ({share:.2f})")
+        axes.axhline(share, color=INK, linestyle=":", linewidth=1.0, label=f"guessing ({share:.2f})")
         axes.set(xlabel="recall", ylabel="precision", xlim=(0.0, 1.0))
         _end_at_shares(axes, both=True)
-        axes.legend(loc="best")
 
     return paint
 
@@ -200,16 +144,31 @@ def _curve(axes: Axes, name: str, x: NDArray[np.float64], y: NDArray[np.float64]
 
 
 def reliability(calibrations: dict[Architecture, Calibration]) -> Paint:
-    """What was said against what was true, a point for each tenth of the scale."""
+    """What was said against what was true, a point for each tenth of the scale with its 95 % interval (Wilson); below, how many reviews it is of."""
 
     def paint(axes: Axes) -> None:
-        axes.plot([0, 1], [0, 1], ":", color=_INK, label="calibrated")
-        for name, each in calibrations.items():
-            points = [(one.predicted, one.observed) for one in each.bins]
-            axes.plot(*zip(*points, strict=True), marker=_MARKERS[name], markersize=5, color=COLOURS[name], label=name.title)
-        axes.set(xlabel="predicted probability", ylabel="share of positive reviews")
+        place, figure = axes.get_subplotspec(), axes.figure
+        assert place is not None
+        halves = place.subgridspec(2, 1, height_ratios=[3, 1])
+        axes.set_subplotspec(halves[0])
+        below = figure.add_subplot(halves[1], sharex=axes)
+        axes.plot([0, 1], [0, 1], ":", color=INK, label="calibrated")
+        for number, (name, each) in enumerate(calibrations.items()):
+            observed = np.array([one.observed for one in each.bins])
+            ends = [wilson(one.observed * one.reviews, one.reviews) for one in each.bins]
+            style: dict[str, Any] = {"marker": MARKERS[name], "markersize": 5, "capsize": 3, "color": COLOURS[name]}
+            axes.errorbar(
+                [one.predicted for one in each.bins], observed, yerr=_errors(observed, ends), label=name.title, **style
+            )
+            width = 0.08 / len(calibrations)
+            middles = [one.start + 0.01 + width * (number + 0.5) for one in each.bins]
+            below.bar(middles, [one.reviews for one in each.bins], width=width, color=COLOURS[name])
+        axes.set(ylabel="share positive")
+        axes.tick_params(labelbottom=False)
+        below.set(xlabel="predicted probability", ylabel="reviews")
+        below.yaxis.set_major_locator(MaxNLocator(nbins=2, integer=True))
+        below.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         _end_at_shares(axes, both=True)
-        axes.legend()
 
     return paint
 
@@ -221,18 +180,20 @@ def by_length(lengths: NDArray[np.int64], right: dict[Architecture, NDArray[np.f
         right: By architecture the share of seeds that are right, <float64>[reviews].
     """
     groups = [group for group in np.array_split(np.argsort(lengths, kind="stable"), 8) if len(group)]
-    middles = [float(np.median(lengths[group])) for group in groups]
+    middles = np.array([float(np.median(lengths[group])) for group in groups])
+    low, high = middles[[0, -1]].tolist()
 
     def paint(axes: Axes) -> None:
         for place, (name, shares) in enumerate(right.items()):
             means = np.array([shares[group].mean() for group in groups])
             ends = [wilson(mean * len(group), len(group)) for mean, group in zip(means, groups, strict=True)]
-            x = np.array(middles) * (1.02 if place else 0.98)
-            axes.errorbar(x, means, yerr=_errors(means, ends), marker=_MARKERS[name], markersize=5, capsize=3, color=COLOURS[name], label=name.title)  # fmt: skip
-        axes.set(xlabel="tokens of the review", ylabel="test accuracy", xscale="log")
+            # Intervals of two networks stand side by side, by two hundredths of the axis.
+            aside = 0.01 if place else -0.01
+            x = middles * (high / low) ** aside if _differ_by_much(low, high) else middles + aside * (high - low)
+            axes.errorbar(x, means, yerr=_errors(means, ends), marker=MARKERS[name], markersize=5, capsize=3, color=COLOURS[name], label=name.title)  # fmt: skip
+        axes.set(xlabel="tokens of the review", ylabel="test accuracy")
         _end_at_shares(axes)
-        _plain_ticks(axes, middles)
-        axes.legend()
+        _scale_by_size(axes, low, high)
 
     return paint
 
@@ -244,7 +205,7 @@ def by_distance(memory: Memory) -> Paint:
     """Test accuracy against the distance of the two clues, with 95 % intervals over seeds; a line for each network."""
 
     def paint(axes: Axes) -> None:
-        axes.axhline(0.5, color=_INK, linewidth=0.8)
+        axes.axhline(0.5, color=INK, linewidth=0.8)
         words = memory.bag_of_words
         axes.plot([bag.distance for bag in words], [bag.accuracy for bag in words], "x", color=COLOURS["baseline"], label="bag of words")  # fmt: skip
         for network, style in _styled(memory.networks):
@@ -260,7 +221,6 @@ def by_distance(memory: Memory) -> Paint:
         _end_at_shares(axes)
         axes.set_xticks(memory.distances, [str(distance) for distance in memory.distances])
         axes.minorticks_off()
-        axes.legend(fontsize=7, ncols=2, loc="upper left", bbox_to_anchor=(-0.1, -0.2), columnspacing=1.0)
 
     return paint
 
@@ -273,8 +233,11 @@ def gradients(memory: Memory) -> Paint:
             shares = network.points[-1].gradient_norms
             # The last token stands at 0, which a logarithm does not show.
             axes.plot([share.back + 1 for share in shares], [share.share for share in shares], **style)
-        axes.set(xlabel="tokens from the end", ylabel="gradient, of the last token's", xscale="log", yscale="log")
+        axes.set(xlabel="tokens from the end", ylabel="relative gradient", xscale="log", yscale="log")
         axes.minorticks_off()
+        for axis in (axes.xaxis, axes.yaxis):
+            # Not as powers of ten, whose exponents are too small to read.
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
     return paint
 
@@ -288,11 +251,22 @@ def _styled(networks: list[MemoryNetwork]) -> list[tuple[MemoryNetwork, dict[str
         number = seen[name] = seen.get(name, -1) + 1
         text = name.title + (f", {network.remedy}" if network.remedy else "")
         style: dict[str, Any] = {"color": COLOURS[name], "linestyle": _DASHES[number % len(_DASHES)], "label": text}
-        result.append((network, style | ({"marker": _MARKERS[name], "markersize": 5} if not network.remedy else {})))
+        result.append((network, style | ({"marker": MARKERS[name], "markersize": 5} if not network.remedy else {})))
     return result
 
 
-def _plain_ticks(axes: Axes, values: Sequence[float]) -> None:
-    shown = sorted({int(value) for value in (values[0], values[len(values) // 2], values[-1])})
-    axes.set_xticks(shown, [str(value) for value in shown])
-    axes.minorticks_off()
+def _differ_by_much(low: float, high: float) -> bool:
+    """Whether sizes are better seen on a logarithmic axis."""
+    return high >= 4 * low
+
+
+def _scale_by_size(axes: Axes, low: float, high: float) -> None:
+    """A logarithmic axis along where sizes differ by much, with few round ticks; else a plain one, with whole numbers."""
+    if not _differ_by_much(low, high):
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
+    else:
+        axes.set_xscale("log")
+        subs = (1.0, 2.0, 5.0) if high < 40 * low else (1.0, 3.0) if high < 400 * low else (1.0,)
+        axes.xaxis.set_major_locator(LogLocator(subs=subs))
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

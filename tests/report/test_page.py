@@ -1,42 +1,20 @@
 """The report in a real browser: nothing leaves the page, hostile text stays text, and who cannot see it can read it."""
 
 import json
-import os
 import re
 import shutil
-from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from job.commands import report
-from job.output.results import TrialResult, Trials
-from job.presets import Architecture
-from job.records.trials import ArchitectureRecord, Scores, Summaries, Summary
-from job.report import examples, plots
+from job.presets import Hyperparameters
 from tests.conftest import Command
-from tests.output.test_folder import record
+from tests.report.conftest import Changed
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
-    from playwright.sync_api import sync_playwright
-
-    quiet = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*quiet, *(["--no-sandbox"] if os.getuid() == 0 else [])]
-        )
-        yield started
-        started.close()
 
 
 @pytest.fixture
@@ -85,6 +63,8 @@ def test_an_accessibility_check_finds_nothing(browser: Any, hostile: Path, schem
     page = browser.new_page(color_scheme=scheme)
     page.goto(hostile.as_uri().replace("<", "%3C"))
     page.locator("details").evaluate_all("all => all.forEach(each => each.open = true)")
+    # It cannot tell contrasts on gradients, which mark what scrolls.
+    page.add_style_tag(content=".scroll { background: var(--card) !important }")
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
     page.close()
@@ -144,44 +124,6 @@ def test_thresholds_are_a_table_of_test_scores_in_which_the_run_s_own_is_marked(
     assert 'id="figure-precision-recall"' in text
 
 
-def upright_reach(paint: plots.Paint) -> tuple[float, float]:
-    """The ends of a figure's upright axis, and of all that is drawn on it."""
-    axes = Figure().subplots()
-    paint(axes)
-    drawn = [np.asarray(line.get_ydata()) for line in axes.lines]
-    drawn += [np.asarray(path.vertices)[:, 1] for each in axes.collections for path in each.get_paths()]
-    values = np.concatenate([np.array(axes.get_ylim()), *drawn])
-    return float(values.min()), float(values.max())
-
-
-def test_no_accuracy_is_drawn_beyond_0_to_1_even_of_a_run_whose_interval_was() -> None:
-    found = [Scores(accuracy=accuracy, loss=0.1, auc=None, f1=0.5, brier=0.1) for accuracy in (0.92, 1.0)]
-    runs = [record(seed).but(test=test) for seed, test in enumerate(found)]
-    summary = Summaries(test_accuracy=Summary(mean=0.96, sd=0.057, ci95=(0.45, 1.47)))
-    entry = ArchitectureRecord(best_seed=0, runs=runs, summary=summary)
-    low, high = upright_reach(plots.accuracies({Architecture.rnn: entry}, 1.0))
-    assert 0.4 < low < 0.45
-    assert high == 1.0
-    right = {Architecture.lstm: np.ones(16), Architecture.rnn: np.zeros(16)}
-    assert upright_reach(plots.by_length(np.arange(1, 17), right)) == (0.0, 1.0)
-
-
-def test_examples_are_the_reviews_that_are_most_wrong_and_most_disputed() -> None:
-    labels = np.array([0, 1, 0, 1, 1], np.int8)
-    trials = Trials()
-    for name, seed, probabilities in (
-        ("lstm", 0, [0.1, 0.9, 0.6, 0.2, 0.9]), ("lstm", 1, [0.1, 0.9, 0.8, 0.0, 0.9]), ("rnn", 0, [0.9, 0.8, 0.1, 0.4, 0.6])
-    ):  # fmt: skip
-        trials.add(Architecture(name), TrialResult(record(seed), [], np.array(probabilities, np.float32), None))
-    texts = ["a", "b", "c" * 2000, None, "e"]
-    found = examples.choose(labels, trials, lambda number: texts[number], np.array([1, 2, 3, 4, 5]))
-    # Review 3 is wronger still, but nobody knows its text.
-    assert found.most_wrong == {"lstm": [2], "rnn": [0]}
-    assert found.disagreements == [0, 2]
-    assert found.texts == {"0": "a", "2": "… " + "c" * 1200}
-    assert found.lengths == [1, 2, 3, 4, 5]
-
-
 def test_tensorboard_opens_the_event_files_of_each_training(finished: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util import tensor_util
@@ -201,3 +143,36 @@ def test_tensorboard_opens_the_event_files_of_each_training(finished: Path) -> N
                     assert event.step == number
                     told = float(tensor_util.make_ndarray(event.tensor_proto))
                     assert told == pytest.approx(float(history[column]), rel=1e-6)
+
+
+@pytest.mark.parametrize(("cores", "said"), [(1, "cpu, 1 core)"), (2, "cpu, 2 cores)")])
+def test_one_core_is_not_called_several(changed: Changed, cores: int, said: str) -> None:
+    assert said in changed("metrics.json", lambda metrics: metrics["device"].update(cores=cores))
+
+
+def test_texts_without_labels_are_counted_once(changed: Changed) -> None:
+    page = changed("metrics.json", lambda metrics: metrics["data"].update(unlabelled_reviews=1234))
+    assert page.count("1,234 without labels") == 1
+
+
+def test_calibration_is_a_table_of_reviews_and_intervals(finished: Path) -> None:
+    text = (finished / "report.html").read_text()
+    metrics = json.loads((finished / "metrics.json").read_text())
+    shown = text[text.index('id="calibration"') :].split("</table>")
+    for table, entry in zip(shown, metrics["architectures"].values(), strict=False):
+        (best,) = [run for run in entry["runs"] if run["seed"] == entry["best_seed"]]
+        bins = best["calibration"]["bins"]
+        assert re.findall(r"</th><td>([\d,]+)</td>", table) == [f"{each['reviews']:,}" for each in bins]
+        for each, (low, high) in zip(bins, re.findall(r"<td>([\d.]+) to ([\d.]+)</td>", table), strict=True):
+            assert float(low) - 1e-4 <= each["observed"] <= float(high) + 1e-4
+            assert float(high) > float(low)
+
+
+def test_settings_are_told_in_words_and_each_one_folded(finished: Path) -> None:
+    text = (finished / "report.html").read_text()
+    shown = text[text.index('id="settings"') :]
+    told, folded = shown.split("<details>")
+    assert "It trains for 2 epochs in batches of 256 reviews" in told
+    row = '<th scope="row" class="text">optimizer<small><code>adam</code> or <code>rmsprop</code>.</small></th><td>adam</td><td>adam</td></tr>'
+    assert row in folded
+    assert folded.count('<th scope="row" class="text">') == len(fields(Hyperparameters))
