@@ -10,7 +10,7 @@ import job
 from job.commands import follow
 from job.commands.data import describe, named
 from job.commands.models import Models, threshold
-from job.commands.publishing import Publishing
+from job.commands.publishing import Publishing, cards
 from job.config import Configuration, fingerprint
 from job.data import corpus as corpora
 from job.data import findings
@@ -266,7 +266,8 @@ class _Job:
         self._export_ensemble(run, before)
         self._publishing.draw(run)
         self._publishing.finish()
-        self._output.publish(run, self._publishing.files | self._files(), before)
+        files = self._publishing.files | self._files()
+        self._output.publish(run, files | cards(run, files, before), before)
         return run.metrics
 
     def _export_ensemble(self, run: FinishedRun, before: VerifiedRun | None) -> None:

@@ -137,7 +137,7 @@ class RunRecord(Record):
     start: str | None = None
     """When the first process began, UTC, to the second; of a joined run, that of its first shard. Null in older runs."""
     end: str | None = None
-    """When it was finished."""
+    """When its results were complete; writing them takes seconds."""
     starts: list[Start] = Field(default_factory=list)
     """Of all processes: the first, and each that went on after an interruption, or with more seeds."""
 
