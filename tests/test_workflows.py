@@ -16,7 +16,7 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 def lint(*paths: Path) -> "subprocess.CompletedProcess[str]":
     # Whatever ShellCheck and the like a machine has: the same everywhere.
-    program = [Path(sys.executable).with_name("actionlint"), "-shellcheck=", "-pyflakes=", "-no-color"]
+    program = [str(Path(sys.executable).with_name("actionlint")), "-shellcheck=", "-pyflakes=", "-no-color"]
     return subprocess.run([*program, *paths], cwd=ROOT, capture_output=True, text=True)
 
 

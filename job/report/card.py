@@ -15,7 +15,7 @@ from job.output.finished import FinishedRun, model_file
 from job.presets import PAD, START, UNKNOWN, Architecture, Hyperparameters, ModelName
 from job.records.base import Interval
 from job.records.run import Host
-from job.records.trials import Scores
+from job.records.trials import Scores, TrialRecord
 
 _TITLES = {
     "accuracy": "accuracy",
@@ -70,6 +70,7 @@ def render(run: FinishedRun, name: ModelName) -> bytes:
     network = Architecture(name) if name.is_network else None
     best = run.trials.best(network) if network else None
     tested, threshold = _tested(run, name), metrics.threshold(name)
+    versions = [record.versions, *(each.versions for each in record.shards)]
     return _fill(
         name=name,
         run=run,
@@ -80,6 +81,7 @@ def render(run: FinishedRun, name: ModelName) -> bytes:
         dataset=_DATASETS.get(record.configuration.data),
         on_the_hub={each: value for each, own in _ON_THE_HUB.items() if (value := getattr(tested.scores, own)) is not None},
         best=best.record if best else None,
+        kept=_kept(best.record)[0] if best else None,
         entry=metrics.architectures[network] if network else None,
         values=record.identity.hyperparameters[network] if network else None,
         tokens=_tokens_read(record.identity.hyperparameters, network),
@@ -89,8 +91,8 @@ def render(run: FinishedRun, name: ModelName) -> bytes:
         scores=tested.table(threshold),
         read_as=describe(metrics.data.reading) if metrics.data.reading else None,
         command=provenance.command(record.configuration),
-        devices=sorted({each.device.name for each in (record, *record.shards)}),
-        versions=sorted({f"{key} {value}" for each in (record, *record.shards) for key, value in each.versions.items()}),
+        devices=sorted({record.device.name, *(each.device.name for each in record.shards)}),
+        versions=sorted({f"{key} {value}" for each in versions for key, value in each.items()}),
         hosts=list(dict.fromkeys(_host(start.host) for start in record.starts)),
         file=model_file(name),
         ids={"start": START, "unknown": UNKNOWN, "padding": PAD},
@@ -105,21 +107,27 @@ def _tested(run: FinishedRun, name: ModelName) -> _Tested:
         return _Tested(scores=metrics.ensemble.threshold.test, labels=run.labels, probabilities=run.ensemble.probabilities)
     if not name.is_network:
         linear = metrics.baseline
-        scores = linear.threshold.test if linear.threshold else linear.test
-        return _Tested(scores=scores, labels=run.labels, probabilities=run.baseline.probabilities)
+        said = linear.threshold.test if linear.threshold else linear.test
+        return _Tested(scores=said, labels=run.labels, probabilities=run.baseline.probabilities)
     best = run.trials.best(Architecture(name))
     assert best is not None
-    record, labels, probabilities = best.record, run.labels, best.probabilities
+    record, first = _kept(best.record)
+    own = slice(first, first + record.test_reviews)
     scores = record.threshold.test if record.threshold else record.test
-    if record.trainings:
-        # Over distances, the trial's scores are means over several networks, of which one is exported.
-        plain = [each for each in record.trainings if each.remedy is None]
-        place = [each.distance for each in plain].index(record.model_distance)
-        end = sum(each.test_reviews for each in plain[: place + 1])
-        own = slice(end - plain[place].test_reviews, end)
-        scores, labels, probabilities = plain[place].test, labels[own], probabilities[own]
     assert scores is not None
-    return _Tested(scores=scores, labels=labels, probabilities=probabilities)
+    return _Tested(scores=scores, labels=run.labels[own], probabilities=best.probabilities[own])
+
+
+def _kept(record: TrialRecord) -> tuple[TrialRecord, int]:
+    """The record of the network that is exported, and the place of its first test review.
+
+    Over distances, a trial's figures are sums and means over several networks, of which one is exported.
+    """
+    plain = [each for each in record.trainings if each.remedy is None]
+    if not plain:
+        return record, 0
+    place = [each.distance for each in plain].index(record.model_distance)
+    return plain[place], sum(each.test_reviews for each in plain[:place])
 
 
 def _tokens_read(values: dict[Architecture, Hyperparameters], network: Architecture | None) -> int:

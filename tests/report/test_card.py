@@ -78,7 +78,13 @@ def test_the_interval_of_the_accuracy_is_that_of_metrics_json(finished: Path) ->
     ensemble = json.loads((finished / "metrics.json").read_text())["ensemble"]
     low, high = ensemble["ci95"]
     line = f"| accuracy | {ensemble['test']['accuracy']:.4f} | {low:.4f} to {high:.4f} |"
-    assert line in (finished / "ensemble" / "README.md").read_text()
+    text = (finished / "ensemble" / "README.md").read_text()
+    assert line in text
+    first, second, third = ensemble["members"]
+    assert (
+        f": {first['weight']:.3f} SimpleRNN (seeds 0, 1), {second['weight']:.3f} LSTM (seeds 0, 1), {third['weight']:.3f} baseline."
+        in text
+    )
 
 
 def test_it_says_when_and_where_the_run_was_made(finished: Path) -> None:
@@ -181,4 +187,5 @@ def test_the_code_in_a_card_runs_and_says_what_predict_says(finished: Path, comm
     assert program == "sentiment-job"
     asked = command(*(str(finished) if each == ".." else each for each in arguments))
     probability, said = asked.stdout.split()
-    assert (float(answer), label) == (pytest.approx(float(probability), abs=1e-4), said)
+    assert float(answer) == pytest.approx(float(probability), abs=1e-4)
+    assert label == said
