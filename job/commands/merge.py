@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from job.commands.models import Models
-from job.commands.publishing import Publishing, pages
+from job.commands.publishing import Publishing, cards, pages
 from job.config import DeviceChoice, fingerprint, shard_folder
 from job.data.evidence import Tables
 from job.errors import ConfigurationError, MissingInputError, TemporaryError
@@ -203,7 +203,8 @@ def _publish(output: Output, shards: list[FinishedRun], trials: Trials) -> Metri
     with output.scratch() as scratch, Publishing(Alone(cpu), output.folder, scratch, asked) as publishing:
         _export_ensemble(publishing, run, first, cpu)
         publishing.finish()
-        output.publish(run, files | publishing.files)
+        files |= publishing.files
+        output.publish(run, files | cards(run, files))
     return run.metrics
 
 

@@ -12,7 +12,7 @@ from job.files import atomic
 from job.network.fresh import Answer, FreshProcess, KilledError, difference
 from job.network.predictor import Predictor
 from job.output import finished
-from job.output.finished import FinishedRun
+from job.output.finished import FinishedRun, VerifiedRun
 from job.output.folder import DEPENDENCY, EVENTS, Content
 from job.output.results import Trials
 from job.presets import ModelName
@@ -122,6 +122,19 @@ def pages(run: FinishedRun) -> dict[str, bytes]:
 
     made = {finished.REPORT: page.render(run)}
     return made | ({DEPENDENCY: page.draw_memory(run.metrics.dependency)} if run.metrics.dependency else {})
+
+
+def cards(run: FinishedRun, files: Mapping[str, Content], before: VerifiedRun | None = None) -> dict[str, bytes]:
+    """The model cards, by where they belong in the output.
+
+    Args:
+        files: What the run is published with; a model is among them, or was left by `before`.
+    """
+    from job.report import card
+
+    there = files.keys() | ((before.record.files or {}).keys() if before else set())
+    names = [name for name in ModelName if f"{name}/{finished.model_file(name)}" in there]
+    return {f"{name}/{finished.CARD}": card.render(run, name) for name in names}
 
 
 @dataclass(frozen=True, eq=False)

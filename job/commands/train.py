@@ -10,7 +10,7 @@ import job
 from job.commands import follow
 from job.commands.data import describe, named
 from job.commands.models import Models, threshold
-from job.commands.publishing import Publishing
+from job.commands.publishing import Publishing, cards
 from job.config import Configuration, fingerprint
 from job.data import corpus as corpora
 from job.data import findings
@@ -272,7 +272,8 @@ class _Job:
         self._display.phase("checking the exported models, drawing the report")
         self._publishing.finish()
         self._display.phase("writing the results")
-        self._output.publish(run, self._publishing.files | self._files(), before)
+        files = self._publishing.files | self._files()
+        self._output.publish(run, files | cards(run, files, before), before)
         self._display.finish(run)
         return run.metrics
 

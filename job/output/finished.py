@@ -31,10 +31,11 @@ from job.output.results import (
 from job.presets import Architecture, ModelName, PresetName
 from job.records.history import HistoryRow
 from job.records.metrics import DataRecord, Metrics
-from job.records.run import Examples, RunRecord
+from job.records.run import Examples, RunRecord, now
 from job.records.trials import BaselineRecord
 
 METRICS, RECORD = "metrics.json", "run.json"
+CARD = "README.md"
 PREDICTIONS, EXAMPLES, REPORT = "predictions.csv", "examples.json", "report.html"
 VALIDATION_PREDICTIONS, EVIDENCE = "validation_predictions.csv", "evidence.safetensors"
 VOCABULARY, TRAINING_HASHES = "vocabulary.json", "training_hashes.npy"
@@ -163,8 +164,8 @@ class FinishedRun(VerifiedRun):
         examples: Examples,
         teaching: Teaching | None = None,
     ) -> Self:
-        """A run that has just been finished; its metrics are compiled here."""
-        ensemble = None
+        """A run that has just been finished: this is its end, and its metrics are compiled here."""
+        record, ensemble = record.but(end=now()), None
         if record.identity.preset is not PresetName.dependency:
             ensemble = compile_ensemble(trials, baseline, test.labels, validation.labels, record.identity.threshold)
         return cls(

@@ -25,7 +25,7 @@ from job.output.finished import FinishedRun, VerifiedRun
 from job.output.results import BaselineResult, TrialResult, teacher_name
 from job.presets import Architecture, ModelName
 from job.records.history import HistoryRow
-from job.records.run import RunRecord, now
+from job.records.run import RunRecord
 
 Saver = Callable[[Path], object]
 """Copies or moves a file or a folder to a path."""
@@ -225,7 +225,7 @@ class Output:
         hashes |= self._add(finished.EXAMPLES, run.examples.to_json())
         content = run.metrics.to_json()
         hashes[finished.METRICS] = hashlib.sha256(content).hexdigest()
-        self.write_record(run.record.but(state="finished", files=hashes, end=now()))
+        self.write_record(run.record.but(state="finished", files=hashes))
         self.write_file(finished.METRICS, content)
         self.sweep()
 

@@ -97,6 +97,11 @@ class Host(Record):
     memory_bytes: int | None
     """that were free for it"""
 
+    def describe(self) -> str:
+        """In words, without its name."""
+        memory = f", {self.memory_bytes / 2**30:.1f} GiB of memory" if self.memory_bytes else ""
+        return f"{self.processor}, {self.cores} core{'s' if self.cores > 1 else ''}{memory}; {self.system}"
+
 
 class Start(Record):
     """A process that began, or went on with, a run."""
@@ -137,7 +142,7 @@ class RunRecord(Record):
     start: str | None = None
     """When the first process began, UTC, to the second; of a joined run, that of its first shard. Null in older runs."""
     end: str | None = None
-    """When it was finished."""
+    """When its results were complete; writing them takes seconds."""
     starts: list[Start] = Field(default_factory=list)
     """Of all processes: the first, and each that went on after an interruption, or with more seeds."""
 

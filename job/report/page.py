@@ -66,6 +66,7 @@ def render(run: FinishedRun) -> bytes:
         examples=_examples(run),
         words_alone=_why_words(run),
         command=provenance.command(run.record.configuration),
+        hosts=list(dict.fromkeys((start.host.name, start.host.describe()) for start in run.record.starts)),
         described=settings.describe(run.record.identity.hyperparameters),
         settings=settings.table(run.record.identity.hyperparameters),
     )

@@ -14,6 +14,7 @@ from job import command_line
 from job.commands import evaluate, merge, predict, publishing
 from job.config import DeviceChoice, Request, resolve
 from job.data import corpus as corpora
+from job.files import checksum
 from job.network.fresh import FreshProcess
 from job.output.finished import VerifiedRun
 from job.presets import Architecture, ModelName, PresetName
@@ -163,8 +164,13 @@ def unverified(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_to_which_a_seed_was_added_is_the_one_of_both(folder: Path, tmp_path: Path) -> None:
     first = train(folder, tmp_path, 1)
     assert [each["seeds"] for each in first["ensemble"]["members"]] == [[0], [0], []]
+    card = (tmp_path / "rnn" / "README.md").read_text()
+    assert "It was trained with seed 0 alone." in card
     train(folder, tmp_path, 2)
     assert_same(tmp_path, folder / "whole")
+    card = (tmp_path / "rnn" / "README.md").read_text()
+    assert "of 2 seeds" in card
+    assert "own.csv" in card
 
 
 @pytest.mark.usefixtures("unverified")
@@ -173,7 +179,13 @@ def test_merged_shards_are_the_run_in_one_piece(folder: Path, tmp_path: Path) ->
         train(folder, tmp_path, 2, f"{index}/2")
     merge.merge([tmp_path], tmp_path, 0)
     assert_same(tmp_path, folder / "whole")
-    assert {path.name for path in (tmp_path / "ensemble").iterdir()} == {"model.safetensors", "saved_model"}
+    assert {path.name for path in (tmp_path / "ensemble").iterdir()} == {"README.md", "model.safetensors", "saved_model"}
+    record = json.loads((tmp_path / "run.json").read_text())
+    for name in ModelName:
+        card = (tmp_path / name / "README.md").read_text()
+        assert "Joined from 2 shards." in card
+        assert f"Run from {record['start']} to {record['end']}" in card
+        assert record["files"][f"{name}/README.md"] == checksum.of_file(tmp_path / name / "README.md")
 
 
 def test_it_is_asked_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

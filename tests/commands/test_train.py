@@ -26,7 +26,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def test_a_run_leaves_the_files_of_the_contract(finished: Path) -> None:
     exported = ["fingerprint.pb", "saved_model.pb", "variables/variables.data-00000-of-00001", "variables/variables.index"]
-    models = ["history.csv", "model.keras", *(f"saved_model/{each}" for each in exported)]
+    models = ["README.md", "history.csv", "model.keras", *(f"saved_model/{each}" for each in exported)]
     others = [
         "examples.json",
         "metrics.json",
@@ -38,7 +38,7 @@ def test_a_run_leaves_the_files_of_the_contract(finished: Path) -> None:
         "vocabulary.json",
     ]
     left = [name for name in tree(finished) if not name.startswith("tensorboard/")]
-    linear = [f"{name}/{each}" for name in ("baseline", "ensemble") for each in ("model.safetensors", *(f"saved_model/{part}" for part in exported))]  # fmt: skip
+    linear = [f"{name}/{each}" for name in ("baseline", "ensemble") for each in ("README.md", "model.safetensors", *(f"saved_model/{part}" for part in exported))]  # fmt: skip
     assert sorted(left) == sorted([*others, *linear, *(f"{name}/{each}" for name in ("rnn", "lstm") for each in models)])
     events = [name.rsplit("/", 1)[0] for name in tree(finished) if name.startswith("tensorboard/")]
     assert events == [f"tensorboard/{name}/seed-{seed}" for name in ("lstm", "rnn") for seed in (0, 1)]

@@ -153,6 +153,18 @@ def test_the_command_leaves_what_it_found(run: Path, command: Command) -> None:
     assert not [name for name in ("ensemble", "validation_predictions.csv", "evidence.safetensors") if (run / name).exists()]
     done = command("validate", run)
     assert done.returncode == 0, done.stderr
+    # The card is of the network that is kept, and not of all distances.
+    kept = metrics["architectures"]["lstm"]["runs"][0]
+    (own,) = [each for each in kept["trainings"] if each["distance"] == kept["model_distance"] and each["remedy"] is None]
+    card = (run / "lstm" / "README.md").read_text()
+    assert f"      value: {own['test']['accuracy']!r}\n" in card
+    assert (
+        f"this one is of distance {own['distance']}, and was trained on {own['train_reviews']:,} of the reviews below." in card
+    )
+    assert ", 1 epoch, " in card
+    assert "Of 2,000 test reviews" in card
+    assert " has a test accuracy of 0.5000 over all distances." in card
+    assert not (run / "baseline").exists()
     history = [row for result in FinishedRun.read(run).trials.of(Architecture.rnn) for row in result.history]
     assert {(row.distance, row.remedy) for row in history} == {(d, r) for d in (3, 6) for r in (None, *PRESETS[PresetName.dependency].remedies[Architecture.rnn])}  # fmt: skip
     plot = ET.fromstring((run / "dependency.svg").read_text())

@@ -251,5 +251,9 @@ sys.exit(code)
     options = ["train", "--preset", "quickstart", *tiny, "--output", str(tmp_path / "output"), "--cache", str(shared_cache)]
     done = subprocess.run([sys.executable, "-c", script, *options], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in (tmp_path / "output" / "ensemble").iterdir()} == {"model.safetensors", "saved_model"}
+    assert {path.name for path in (tmp_path / "output" / "ensemble").iterdir()} == {
+        "README.md",
+        "model.safetensors",
+        "saved_model",
+    }
     assert not list((tmp_path / "output").rglob(".*"))
