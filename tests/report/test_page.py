@@ -176,3 +176,12 @@ def test_settings_are_told_in_words_and_each_one_folded(finished: Path) -> None:
     row = '<th scope="row" class="text">optimizer<small><code>adam</code> or <code>rmsprop</code>.</small></th><td>adam</td><td>adam</td></tr>'
     assert row in folded
     assert folded.count('<th scope="row" class="text">') == len(fields(Hyperparameters))
+
+
+def test_it_says_when_and_where_the_run_was_made(finished: Path) -> None:
+    record = json.loads((finished / "run.json").read_text())
+    text = (finished / "report.html").read_text()
+    assert f">{record['start']}<" in text
+    assert f">{record['end']}, after 0:" in text
+    (start,) = record["starts"]
+    assert f">{start['host']['name']}: {start['host']['processor']}, {start['host']['cores']} core" in text
