@@ -158,6 +158,8 @@ def make_pod(
             volume["hostPath"] = {"path": str(folder), "type": "Directory"}
     for container in [*spec.get("initContainers", []), *spec["containers"]]:
         container["imagePullPolicy"] = "Never"
+        # They inform, and podman takes them for mappings, of which the machine's network has none.
+        container.pop("ports", None)
         if index is not None:
             container.setdefault("env", []).append({"name": "JOB_COMPLETION_INDEX", "value": str(index)})
             container["args"] = [each.replace("$(JOB_COMPLETION_INDEX)", str(index)) for each in container["args"]]

@@ -115,7 +115,8 @@ def _environment(manifests: list[Manifest]) -> dict[str, str]:
     (config,) = of_kind(manifests, "ConfigMap").values()
     train = containers(make_job(manifests))[-1]
     assert train["envFrom"] == [{"configMapRef": {"name": config["metadata"]["name"]}}]
-    return config["data"] | {each["name"]: each["value"] for each in train.get("env", [])}
+    data: dict[str, str] = config["data"]
+    return data | {each["name"]: each["value"] for each in train.get("env", [])}
 
 
 def test_the_plain_job_brings_the_service_that_names_its_pods() -> None:
@@ -133,6 +134,13 @@ def test_jobset_makes_the_service_that_names_its_pods(overlay: str) -> None:
     job_set = make_job_set(RENDERED[overlay])
     assert job_set["spec"]["network"] == {"enableDNSHostnames": True, "publishNotReadyAddresses": True}
     assert (len(job_set["spec"]["replicatedJobs"]), job_set["spec"]["replicatedJobs"][0]["replicas"]) == (1, 1)
+
+
+def test_a_finished_jobset_goes_after_a_week_and_a_trainjob_s_with_the_trainjob() -> None:
+    assert make_job_set(RENDERED["jobset"])["spec"]["ttlSecondsAfterFinished"] == 7 * 86400
+    assert "ttlSecondsAfterFinished" not in make_job_set(RENDERED["trainjob"])["spec"]
+    # Or the JobSet would make it again.
+    assert not [overlay for overlay in JOB_SETS if "ttlSecondsAfterFinished" in make_job(RENDERED[overlay])["spec"]]
 
 
 @each_job_set
@@ -258,9 +266,10 @@ class TestJobSetController:
 
     @pytest.mark.parametrize("code", [137, 143, 78])
     def test_any_number_of_disruptions_costs_no_try(self, overlay: str, code: int) -> None:
-        disrupted = Outcome(code, disrupted=True)
+        disrupted, told = Outcome(code, disrupted=True), Outcome(143)
         # Of a drained pod's group the others end with 143, and have no condition; who is seen first does not matter.
-        ended = self.run(overlay, *[[disrupted, 143, 143, 143]] * 20, *[[143, 143, 143, disrupted]] * 20, *[75] * 10, 0)
+        seen: list[list[Outcome | int]] = [[disrupted, told, told, told], [told, told, told, disrupted]]
+        ended = self.run(overlay, *seen * 20, *[75] * 10, 0)
         assert (ended.condition, ended.starts, ended.counted) == ("Completed", 51, 10)
 
     def test_what_hangs_fails_the_group(self, overlay: str) -> None:
