@@ -2,19 +2,22 @@
 
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from job.peers import free_hosts
 from tests.docker.test_image import DOCKER, cpu_image
-from tests.k8s.cluster import Manifest, Outcome, Podman, make_pod, render
+from tests.k8s.cluster import Outcome, Podman, make_pod, render
 from tests.k8s.groups import JobSetController, make_job
 from tests.k8s.test_pods import SMALL, podman, volumes
 
 __all__ = ["cpu_image", "podman", "volumes"]
 pytestmark = [
     pytest.mark.long,
+    # Twelve pods, and an engine's storage to fill.
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(not DOCKER, reason="no Docker Engine is running here to build the image"),
     pytest.mark.skipif(not shutil.which("podman"), reason="no podman here to run pods"),
 ]
@@ -33,12 +36,14 @@ class Group:
     def start(self) -> dict[int, tuple[str, str]]:
         """Pod and container of each index."""
         job = make_job(self.manifests)
-        started = {}
-        for index in range(job["spec"]["completions"]):
+
+        def play(index: int) -> tuple[str, str]:
             pod = f"{job['metadata']['name']}-{index}"
-            made: Manifest = make_pod(self.manifests, job, self.volumes, pod, index)
-            started[index] = pod, self.podman.play(self.manifests, made)
-        return started
+            return pod, self.podman.play(self.manifests, make_pod(self.manifests, job, self.volumes, pod, index))
+
+        indexes = range(job["spec"]["completions"])
+        with ThreadPoolExecutor() as threads:
+            return dict(zip(indexes, threads.map(play, indexes), strict=True))
 
     def kill(self, container: str, chief: str) -> None:
         """When the group has made progress, and is in the middle of more."""
