@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -27,6 +27,7 @@ WAIT_SECONDS = 600.0
 # After a loss, until a computation that waits for the lost one has failed by itself.
 _SETTLE_SECONDS = 5.0
 _Values = Mapping[str, Any]
+_Made = TypeVar("_Made")
 
 
 class _Crew:
@@ -188,6 +189,20 @@ class Chief(_Crew):
         for line in list(self._lines.values()):
             line.say(kind, values, arrays)
 
+    def start(self, make: Callable[[], _Made]) -> _Made:
+        """Makes the group, as all others do when they are told.
+
+        Where TensorFlow waits for those who come later, it lets no other thread of a process run. So nobody shows signs of
+        life then, and the latest may take a while on a busy machine.
+        """
+        for line in self._lines.values():
+            line.be_patient(WAIT_SECONDS)
+        self.tell("start")
+        made = make()
+        for line in self._lines.values():
+            line.be_patient()
+        return made
+
     def end(self, error: BaseException | None) -> None:
         """Lets the others end as this process does."""
         self.is_ending = True
@@ -241,6 +256,9 @@ class Follower(_Crew):
         else:
             if message.kind == "end":
                 self.is_ending = True
+            elif message.kind in ("start", "train"):
+                # See `Chief.start`: the next thing that it says is what to train.
+                line.be_patient(WAIT_SECONDS if message.kind == "start" else None)
             self._heard.put(message)
 
     def next(self) -> Message:

@@ -126,6 +126,40 @@ def test_all_are_waited_for_and_told_what_to_do(peers: tuple[Peers, ...]) -> Non
         assert follower.next().kind == "end"
 
 
+def test_while_the_group_is_made_nobody_shows_signs_of_life_nor_is_missed(
+    peers: tuple[Peers, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorFlow holds the interpreter's lock while it waits for the others, so the threads that show life stand still."""
+    lost: list[int] = []
+    monkeypatch.setattr(crew._Crew, "_lose", lambda self, *_: lost.append(self.peers.index))
+    monkeypatch.setattr(line, "PULSE_SECONDS", 0.1)
+    monkeypatch.setattr(line, "PATIENCE_SECONDS", 1.0)
+    chief, followers = started(peers, [{}] * 3)
+    for each in followers:
+        each.say("ready")
+    chief.gather({}, 10)
+
+    def make() -> str:
+        time.sleep(0.5)
+        with monkeypatch.context() as silent:
+            silent.setattr(Line, "say", lambda *_: None)
+            time.sleep(2)
+        return "group"
+
+    assert chief.start(make) == "group"
+    chief.tell("train")
+    assert [[each.next().kind for _ in range(3)] for each in followers] == [["welcome", "start", "train"]] * 2
+    assert not lost
+    # From the next sign of life on they are missed again.
+    time.sleep(0.5)
+    with monkeypatch.context() as silent:
+        silent.setattr(Line, "say", lambda *_: None)
+        until(lambda: set(lost) == {0, 1, 2})
+    chief.end(None)
+    for each in (*chief._lines.values(), *(follower._line for follower in followers)):
+        each.close()
+
+
 def test_who_is_missing_is_named(peers: tuple[Peers, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "WAIT_SECONDS", 0.5)
     chief = Chief(peers[0], {}, lambda: None)
