@@ -26,6 +26,8 @@ WAIT_SECONDS = 600.0
 """How long those who are there wait for the others."""
 # After a loss, until a computation that waits for the lost one has failed by itself.
 _SETTLE_SECONDS = 5.0
+# After a computation has failed, until the chief has said whom it missed: it hears of a loss at once, but may be busy.
+_HEARSAY_SECONDS = 20.0
 _Values = Mapping[str, Any]
 _Made = TypeVar("_Made")
 
@@ -58,7 +60,7 @@ class _Crew:
             raise
         except Exception as error:
             signals.raise_pending()
-            if not type(error).__module__.startswith("tensorflow") or not self._loss.wait(_SETTLE_SECONDS):
+            if not type(error).__module__.startswith("tensorflow") or not self._loss.wait(_HEARSAY_SECONDS):
                 raise
             self.is_ending = True
             raise self._lost from None

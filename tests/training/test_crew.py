@@ -133,22 +133,30 @@ def test_while_the_group_is_made_nobody_shows_signs_of_life_nor_is_missed(
     lost: list[int] = []
     monkeypatch.setattr(crew._Crew, "_lose", lambda self, *_: lost.append(self.peers.index))
     monkeypatch.setattr(line, "PULSE_SECONDS", 0.1)
-    monkeypatch.setattr(line, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(line, "PATIENCE_SECONDS", 2.0)
     chief, followers = started(peers, [{}] * 3)
-    for each in followers:
+
+    def follow(each: Follower) -> None:
+        assert each.next().kind == "welcome"
         each.say("ready")
+
+    threads = [threading.Thread(target=follow, args=(each,)) for each in followers]
+    for thread in threads:
+        thread.start()
     chief.gather({}, 10)
+    for thread in threads:
+        thread.join()
 
     def make() -> str:
         time.sleep(0.5)
         with monkeypatch.context() as silent:
             silent.setattr(Line, "say", lambda *_: None)
-            time.sleep(2)
+            time.sleep(3)
         return "group"
 
     assert chief.start(make) == "group"
     chief.tell("train")
-    assert [[each.next().kind for _ in range(3)] for each in followers] == [["welcome", "start", "train"]] * 2
+    assert [[each.next().kind for _ in range(2)] for each in followers] == [["start", "train"]] * 2
     assert not lost
     # From the next sign of life on they are missed again.
     time.sleep(0.5)
@@ -156,8 +164,8 @@ def test_while_the_group_is_made_nobody_shows_signs_of_life_nor_is_missed(
         silent.setattr(Line, "say", lambda *_: None)
         until(lambda: set(lost) == {0, 1, 2})
     chief.end(None)
-    for each in (*chief._lines.values(), *(follower._line for follower in followers)):
-        each.close()
+    for end in (*chief._lines.values(), *(each._line for each in followers)):
+        end.close()
 
 
 def test_who_is_missing_is_named(peers: tuple[Peers, ...], monkeypatch: pytest.MonkeyPatch) -> None:
