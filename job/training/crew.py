@@ -74,9 +74,12 @@ class _Crew:
         if self.is_ending or self._loss.is_set():
             return
         what, code = "is gone; what was saved is kept: start the whole group again, it continues", TemporaryError.exit_code
-        self._lost = FailedElsewhereError(f"{self.peers.name(index)} {what}", code)
         if failure:
-            self._lost = FailedElsewhereError(f"{self.peers.name(index)}: {failure.values['text']}", failure.values["code"])
+            what, code = failure.values["text"], failure.values["code"]
+        self._fail(FailedElsewhereError(f"{self.peers.name(index)}{':' if failure else ''} {what}", code))
+
+    def _fail(self, lost: JobError) -> None:
+        self._lost = lost
         self._loss.set()
         time.sleep(_SETTLE_SECONDS)
         if not self.is_ending:
@@ -257,11 +260,14 @@ class Follower(_Crew):
             self._stop()
         else:
             if message.kind == "end":
-                self.is_ending = True
+                self.is_ending |= not message.values["code"]
             elif message.kind in ("start", "train"):
                 # See `Chief.start`: the next thing that it says is what to train.
                 line.be_patient(WAIT_SECONDS if message.kind == "start" else None)
             self._heard.put(message)
+            if message.kind == "end" and not self.is_ending:
+                # The main thread may be computing with who is gone.
+                self._fail(FailedElsewhereError(message.values["text"], message.values["code"]))
 
     def next(self) -> Message:
         """What the chief says next.
@@ -274,6 +280,7 @@ class Follower(_Crew):
             with contextlib.suppress(queue.Empty):
                 message = self._heard.get(timeout=0.5)
                 if message.kind == "end" and message.values["code"]:
+                    self.is_ending = True
                     raise FailedElsewhereError(message.values["text"], message.values["code"])
                 return message
             if self._loss.is_set():

@@ -168,6 +168,23 @@ def test_while_the_group_is_made_nobody_shows_signs_of_life_nor_is_missed(
         end.close()
 
 
+def test_what_fails_when_another_one_is_gone_is_explained_by_what_the_chief_says(peers: tuple[Peers, ...]) -> None:
+    """A follower hears of another follower's end from the chief alone, which ends by it."""
+    chief, (follower, _) = started(peers, [{}] * 3)
+    unavailable = type("UnavailableError", (Exception,), {"__module__": "tensorflow.python.framework.errors_impl"})
+
+    def compute() -> None:
+        with follower.explained():
+            until(lambda: len(chief._lines) == 2)
+            chief.end(TemporaryError("worker 2 is gone"))
+            raise unavailable
+
+    with pytest.raises(FailedElsewhereError, match="worker 2 is gone") as raised:
+        compute()
+    assert raised.value.exit_code == 75
+    assert follower.is_ending
+
+
 def test_who_is_missing_is_named(peers: tuple[Peers, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "WAIT_SECONDS", 0.5)
     chief = Chief(peers[0], {}, lambda: None)
