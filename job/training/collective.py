@@ -108,7 +108,6 @@ def _sum(peers: Peers) -> Collective:
     if peers.is_chief:
         crew = Chief(peers, said, lambda: None)
         crew.gather({})
-        crew.tell("start")
     else:
         crew = Follower(peers, said)
         crew.next()
@@ -116,7 +115,8 @@ def _sum(peers: Peers) -> Collective:
         crew.next()
     with crew.explained():
         try:
-            found, seconds = _summed(peers)
+            group = crew.start(lambda: _group(peers)) if isinstance(crew, Chief) else _group(peers)
+            found, seconds = _summed(group, vector(peers.index))
         except BaseException as error:
             crew.end(error)
             raise
@@ -125,11 +125,14 @@ def _sum(peers: Peers) -> Collective:
     return judged
 
 
-def _summed(peers: Peers) -> tuple[NDArray[np.float32], list[float]]:
+def _group(peers: Peers) -> Any:
     # Not before all are there.
     from job.training.group import Group
 
-    group, mine = Group(peers), vector(peers.index)
+    return Group(peers)
+
+
+def _summed(group: Any, mine: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[float]]:
     found, seconds = group.total(mine), []
     for _ in range(_TIMES):
         began = time.perf_counter()

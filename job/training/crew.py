@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -26,7 +26,10 @@ WAIT_SECONDS = 600.0
 """How long those who are there wait for the others."""
 # After a loss, until a computation that waits for the lost one has failed by itself.
 _SETTLE_SECONDS = 5.0
+# After a computation has failed, until the chief has said whom it missed: it hears of a loss at once, but may be busy.
+_HEARSAY_SECONDS = 20.0
 _Values = Mapping[str, Any]
+_Made = TypeVar("_Made")
 
 
 class _Crew:
@@ -57,7 +60,7 @@ class _Crew:
             raise
         except Exception as error:
             signals.raise_pending()
-            if not type(error).__module__.startswith("tensorflow") or not self._loss.wait(_SETTLE_SECONDS):
+            if not type(error).__module__.startswith("tensorflow") or not self._loss.wait(_HEARSAY_SECONDS):
                 raise
             self.is_ending = True
             raise self._lost from None
@@ -71,9 +74,12 @@ class _Crew:
         if self.is_ending or self._loss.is_set():
             return
         what, code = "is gone; what was saved is kept: start the whole group again, it continues", TemporaryError.exit_code
-        self._lost = FailedElsewhereError(f"{self.peers.name(index)} {what}", code)
         if failure:
-            self._lost = FailedElsewhereError(f"{self.peers.name(index)}: {failure.values['text']}", failure.values["code"])
+            what, code = failure.values["text"], failure.values["code"]
+        self._fail(FailedElsewhereError(f"{self.peers.name(index)}{':' if failure else ''} {what}", code))
+
+    def _fail(self, lost: JobError) -> None:
+        self._lost = lost
         self._loss.set()
         time.sleep(_SETTLE_SECONDS)
         if not self.is_ending:
@@ -188,6 +194,20 @@ class Chief(_Crew):
         for line in list(self._lines.values()):
             line.say(kind, values, arrays)
 
+    def start(self, make: Callable[[], _Made]) -> _Made:
+        """Makes the group, as all others do when they are told.
+
+        Where TensorFlow waits for those who come later, it lets no other thread of a process run. So nobody shows signs of
+        life then, and the latest may take a while on a busy machine.
+        """
+        for line in self._lines.values():
+            line.be_patient(WAIT_SECONDS)
+        self.tell("start")
+        made = make()
+        for line in self._lines.values():
+            line.be_patient()
+        return made
+
     def end(self, error: BaseException | None) -> None:
         """Lets the others end as this process does."""
         self.is_ending = True
@@ -240,8 +260,14 @@ class Follower(_Crew):
             self._stop()
         else:
             if message.kind == "end":
-                self.is_ending = True
+                self.is_ending |= not message.values["code"]
+            elif message.kind in ("start", "train", "judge"):
+                # See `Chief.start`: the next thing that it says is what to compute.
+                line.be_patient(WAIT_SECONDS if message.kind == "start" else None)
             self._heard.put(message)
+            if message.kind == "end" and not self.is_ending:
+                # The main thread may be computing with who is gone.
+                self._fail(FailedElsewhereError(message.values["text"], message.values["code"]))
 
     def next(self) -> Message:
         """What the chief says next.
@@ -254,6 +280,7 @@ class Follower(_Crew):
             with contextlib.suppress(queue.Empty):
                 message = self._heard.get(timeout=0.5)
                 if message.kind == "end" and message.values["code"]:
+                    self.is_ending = True
                     raise FailedElsewhereError(message.values["text"], message.values["code"])
                 return message
             if self._loss.is_set():

@@ -38,8 +38,7 @@ class InGroup(Alone):
         # Not before TensorFlow is imported; nor after it has computed anything.
         from job.training.group import Group
 
-        self._chief.tell("start")
-        self._group = Group(self._chief.peers)
+        self._group = self._chief.start(lambda: Group(self._chief.peers))
 
     def _do(self, work: Work, desk: Desk) -> Any:
         if not isinstance(work, Train | Judge):

@@ -65,6 +65,11 @@ class Line:
             self._connection.sendall(_HEAD.pack(_MARK, len(told), len(packed)) + told)
             self._connection.sendall(packed)
 
+    def be_patient(self, seconds: float | None = None) -> None:
+        """For how long the other one may be silent from its next sign of life on; None for as long as usual."""
+        with contextlib.suppress(OSError):
+            self._connection.settimeout(PATIENCE_SECONDS if seconds is None else seconds)
+
     def close(self) -> None:
         """Ends the connection, when all that was said has been sent."""
         self._ended.set()

@@ -88,20 +88,22 @@ class Controller:
     run: Callable[[int, int], Outcome]
     condition: str = ""
     reason: str = ""
+    message: str = ""
+    """Of a rule that failed the Job; as the Job controller words it, pod and container apart."""
     completed: list[int] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
     pods: int = 0
 
-    def act(self, outcome: Outcome) -> str:
-        """The action of the first rule that matches; without one a failure counts."""
-        for rule in self.job["spec"]["podFailurePolicy"]["rules"]:
-            conditions = rule.get("onPodConditions", [])
-            if outcome.disrupted and any(each["type"] == "DisruptionTarget" for each in conditions):
-                return str(rule["action"])
-            codes = rule.get("onExitCodes")
+    def act(self, outcome: Outcome) -> tuple[str, str]:
+        """The action of the first rule that matches, and what is said of it; without one a failure counts."""
+        for index, rule in enumerate(self.job["spec"]["podFailurePolicy"]["rules"]):
+            action, codes = str(rule["action"]), rule.get("onExitCodes")
+            said = f"matching {action} rule at index {index}"
+            if outcome.disrupted and any(each["type"] == "DisruptionTarget" for each in rule.get("onPodConditions", [])):
+                return action, f"Pod … has condition DisruptionTarget {said}"
             if codes and (outcome.exit_code in codes["values"]) == (codes["operator"] == "In"):
-                return str(rule["action"])
-        return "Count"
+                return action, f"Container … for pod … failed with exit code {outcome.exit_code} {said}"
+        return "Count", ""
 
     def finish(self) -> "Controller":
         spec = self.job["spec"]
@@ -122,9 +124,9 @@ class Controller:
             if outcome.exit_code == 0:
                 self.completed.append(index)
                 return True
-            action = self.act(outcome)
+            action, message = self.act(outcome)
             if action == "FailJob":
-                self._end("Failed", "PodFailurePolicy")
+                self._end("Failed", "PodFailurePolicy", message)
                 return False
             counted += action == "Count"
             if action == "FailIndex" or (counted > limit and per_index):
@@ -134,8 +136,8 @@ class Controller:
                 self._end("Failed", "BackoffLimitExceeded")
                 return False
 
-    def _end(self, condition: str, reason: str) -> "Controller":
-        self.condition, self.reason = condition, reason
+    def _end(self, condition: str, reason: str, message: str = "") -> "Controller":
+        self.condition, self.reason, self.message = condition, reason, message
         return self
 
 
@@ -156,6 +158,8 @@ def make_pod(
             volume["hostPath"] = {"path": str(folder), "type": "Directory"}
     for container in [*spec.get("initContainers", []), *spec["containers"]]:
         container["imagePullPolicy"] = "Never"
+        # They inform, and podman takes them for mappings, of which the machine's network has none.
+        container.pop("ports", None)
         if index is not None:
             container.setdefault("env", []).append({"name": "JOB_COMPLETION_INDEX", "value": str(index)})
             container["args"] = [each.replace("$(JOB_COMPLETION_INDEX)", str(index)) for each in container["args"]]

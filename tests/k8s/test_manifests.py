@@ -17,7 +17,6 @@ import job
 from job import cli, errors
 from job.files import lock
 from job.machine import signals
-from job.peers import resolve_peers
 from job.presets import Architecture
 from tests.conftest import ROOT
 from tests.k8s.cluster import OVERLAYS, Controller, Manifest, Outcome, containers, of_kind, readme_actions, render
@@ -238,30 +237,6 @@ def test_the_sweep_has_an_index_for_every_training() -> None:
     assert spec["template"]["spec"]["containers"][0]["args"] == ["train", f"--shard=$(JOB_COMPLETION_INDEX)/{trainings}"]
 
 
-def test_the_pods_of_a_group_are_found_by_their_names() -> None:
-    """A pod's name is its Job's and its index, in the domain of the headless Service that it names."""
-    manifests = RENDERED["multi-worker"]
-    ((name, job_),) = of_kind(manifests, "Job").items()
-    ((service, found),) = of_kind(manifests, "Service").items()
-    (config,) = of_kind(manifests, "ConfigMap").values()
-    spec, pod = job_["spec"], job_["spec"]["template"]["spec"]
-    port = found["spec"]["ports"][0]["port"]
-    hosts = [f"{name}-{index}.{service}:{port}" for index in range(spec["completions"])]
-    assert config["data"]["JOB_HOSTS"].split(",") == hosts
-    assert pod["subdomain"] == service
-    assert (found["spec"]["clusterIP"], found["spec"]["publishNotReadyAddresses"]) == ("None", True)
-    assert found["spec"]["selector"].items() <= spec["template"]["metadata"]["labels"].items()
-    assert spec["parallelism"] == spec["completions"]
-    train = containers(job_)[-1]
-    assert train["args"] == ["train", f"--worker=$(JOB_COMPLETION_INDEX)/{spec['completions']}"]
-    assert [each["containerPort"] for each in train["ports"]] == [port, resolve_peers("0/4", ",".join(hosts), {}).control[1]]  # type: ignore[union-attr]
-
-
-def test_names_of_overlays_do_not_meet_in_a_namespace() -> None:
-    names = [(each["kind"], each["metadata"]["name"]) for manifests in RENDERED.values() for each in manifests]
-    assert len(names) == len(set(names))
-
-
 def test_the_sweep_runs_on_gpus_when_its_component_is_changed(tmp_path: Path) -> None:
     text = (ROOT / "k8s" / "overlays" / "sweep" / "kustomization.yaml").read_text()
     assert "../../components/cpu" in text
@@ -316,14 +291,6 @@ class TestController:
     def test_one_index_does_not_use_up_the_tries_of_another(self) -> None:
         ended = self.by_index("sentiment-job-sweep", {index: (*[69] * 6, 0) for index in range(10)})
         assert (ended.condition, ended.pods) == ("Complete", 70)
-
-    def test_a_group_is_started_again_as_a_whole(self) -> None:
-        """Whoever dies, all of its processes end: each index fails as often as any of them."""
-        ended = self.by_index("sentiment-job-multi-worker", {index: (137 if index == 2 else 75, 75, 0) for index in range(4)})
-        assert (ended.condition, ended.pods) == ("Complete", 12)
-        ended = self.by_index("sentiment-job-multi-worker", dict.fromkeys(range(4), (75,)))
-        assert (ended.condition, ended.reason) == ("Failed", "MaxFailedIndexesExceeded")
-        assert self.run("sentiment-job-multi-worker", 78).reason == "PodFailurePolicy"
 
     def test_half_of_the_indexes_failing_stops_the_rest(self) -> None:
         ended = self.by_index("sentiment-job-sweep", dict.fromkeys(range(10), (78,)))

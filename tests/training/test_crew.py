@@ -126,6 +126,65 @@ def test_all_are_waited_for_and_told_what_to_do(peers: tuple[Peers, ...]) -> Non
         assert follower.next().kind == "end"
 
 
+def test_while_the_group_is_made_nobody_shows_signs_of_life_nor_is_missed(
+    peers: tuple[Peers, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorFlow holds the interpreter's lock while it waits for the others, so the threads that show life stand still."""
+    lost: list[int] = []
+    monkeypatch.setattr(crew._Crew, "_lose", lambda self, *_: lost.append(self.peers.index))
+    monkeypatch.setattr(line, "PULSE_SECONDS", 0.1)
+    monkeypatch.setattr(line, "PATIENCE_SECONDS", 2.0)
+    chief, followers = started(peers, [{}] * 3)
+
+    def follow(each: Follower) -> None:
+        assert each.next().kind == "welcome"
+        each.say("ready")
+
+    threads = [threading.Thread(target=follow, args=(each,)) for each in followers]
+    for thread in threads:
+        thread.start()
+    chief.gather({}, 10)
+    for thread in threads:
+        thread.join()
+
+    def make() -> str:
+        time.sleep(0.5)
+        with monkeypatch.context() as silent:
+            silent.setattr(Line, "say", lambda *_: None)
+            time.sleep(3)
+        return "group"
+
+    assert chief.start(make) == "group"
+    chief.tell("train")
+    assert [[each.next().kind for _ in range(2)] for each in followers] == [["start", "train"]] * 2
+    assert not lost
+    # From the next sign of life on they are missed again.
+    time.sleep(0.5)
+    with monkeypatch.context() as silent:
+        silent.setattr(Line, "say", lambda *_: None)
+        until(lambda: set(lost) == {0, 1, 2})
+    chief.end(None)
+    for end in (*chief._lines.values(), *(each._line for each in followers)):
+        end.close()
+
+
+def test_what_fails_when_another_one_is_gone_is_explained_by_what_the_chief_says(peers: tuple[Peers, ...]) -> None:
+    """A follower hears of another follower's end from the chief alone, which ends by it."""
+    chief, (follower, _) = started(peers, [{}] * 3)
+    unavailable = type("UnavailableError", (Exception,), {"__module__": "tensorflow.python.framework.errors_impl"})
+
+    def compute() -> None:
+        with follower.explained():
+            until(lambda: len(chief._lines) == 2)
+            chief.end(TemporaryError("worker 2 is gone"))
+            raise unavailable
+
+    with pytest.raises(FailedElsewhereError, match="worker 2 is gone") as raised:
+        compute()
+    assert raised.value.exit_code == 75
+    assert follower.is_ending
+
+
 def test_who_is_missing_is_named(peers: tuple[Peers, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "WAIT_SECONDS", 0.5)
     chief = Chief(peers[0], {}, lambda: None)
