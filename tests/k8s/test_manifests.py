@@ -1,9 +1,12 @@
 """The Kubernetes manifests: schemas, and the rules that schemas miss."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +212,32 @@ def test_the_configmap_is_a_configuration(overlay: str) -> None:
     assert plan["preset"] == "standard"
     assert plan["device"] == ("gpu" if overlay == "gpu" else "cpu")
     assert len(plan["trainings"]) == (1 if overlay == "sweep" else 10)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_hangs_is_ended_and_logs_are_json(overlay: str) -> None:
+    (config,) = of_kind(RENDERED[overlay], "ConfigMap").values()
+    assert config["data"]["JOB_LOG_FORMAT"] == "json"
+    for name, job_ in of_kind(RENDERED[overlay], "Job").items():
+        (main,) = job_["spec"]["template"]["spec"]["containers"]
+        if name not in TRAINING:
+            assert "--log-format=json" in main["args"]
+            continue
+        probe = main["livenessProbe"]
+        shell, flag, script = probe["exec"]["command"]
+        path = config["data"]["JOB_HEARTBEAT"]
+        assert path in script
+        assert [mount for mount in main["volumeMounts"] if Path(path).parent == Path(mount["mountPath"])]
+        # For real, on files of this and of another age.
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "heartbeat")
+            for age, code in ((None, 1), (60, 0), (1700, 0), (1900, 1)):
+                if age is not None:
+                    file.touch()
+                    os.utime(file, (time.time() - age,) * 2)
+                assert (
+                    subprocess.run([shell, flag, script.replace(path, str(file))], stderr=subprocess.DEVNULL).returncode == code
+                )
 
 
 def test_a_changed_configuration_is_another_template() -> None:

@@ -19,7 +19,9 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("podman"), reason="no podman here to run pods"),
 ]
 # The embedded corpus instead of IMDB, as there is no network; small networks, as there are twenty trainings.
-SMALL: dict[str, str | int] = {"JOB_PRESET": "quickstart", "JOB_EPOCHS": 1, "JOB_UNITS": 8, "JOB_BATCH_SIZE": 512}
+SMALL: dict[str, str | int] = {
+    "JOB_PRESET": "quickstart", "JOB_EPOCHS": 1, "JOB_UNITS": 8, "JOB_BATCH_SIZE": 512, "JOB_LOG_FORMAT": "text"
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
