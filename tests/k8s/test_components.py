@@ -19,7 +19,7 @@ from tests.k8s.cluster import KUBECTL, OVERLAYS, Manifest, containers, of_kind, 
 HERE = ROOT / "k8s" / "components"
 ALL = sorted(path.name for path in HERE.iterdir() if path.is_dir())
 # Those of which overlays are made.
-PARTS = ("cpu", "gpu", "multi-gpu", "group", "jobset")
+PARTS = ("cpu", "gpu", "multi-gpu", "group", "jobset", "jobset-names")
 COMPONENTS = [name for name in ALL if name not in PARTS]
 # What else there is comes from other projects, with schemas of their own.
 BUILT_IN = ("v1", "batch/v1", "networking.k8s.io/v1")
