@@ -6,7 +6,7 @@
                                                         parent, of one worker and of all processes, 30 SIGTERMs of the
                                                         parent, a worker that is stopped for good, and memory that
                                                         suffices for one of them
-    .venv/bin/python -m scripts.measure.faults group     one training by two processes: 20 SIGKILLs and 20 SIGTERMs, each of
+    .venv/bin/python -m scripts.measure.faults group     one training by two processes (--processes): 20 SIGKILLs and 20 SIGTERMs, each of
                                                         one of them, and the group started again
     .venv/bin/python -m scripts.measure.faults writes    every write of a run fails once, as on a full disk
 
@@ -395,9 +395,9 @@ def start_group(folder: Path, output: Path, count: int, epochs: int) -> list[int
     ]
 
 
-def group_series(folder: Path, number: signal.Signals, count: int, epochs: int, chance: random.Random) -> bool:
-    """Ends one process of a group at random moments until that was survived `count` times; compares every finished run."""
-    reference, size = folder / "reference", 2
+def group_series(folder: Path, number: signal.Signals, count: int, epochs: int, chance: random.Random, size: int) -> bool:
+    """Ends one process of a group of `size` at random moments until that was survived `count` times; compares every finished run."""
+    reference = folder / "reference"
     said = [reference.with_suffix(f".said-{index}") for index in range(size)]
     if not reference.exists():
         began = time.monotonic()
@@ -583,6 +583,7 @@ def main() -> int:
     parser.add_argument("kind", choices=["kills", "workers", "group", "writes"])
     parser.add_argument("--kills", type=int, default=30, help="of each signal")
     parser.add_argument("--epochs", type=int, default=6, help="of a run that is killed")
+    parser.add_argument("--processes", type=int, default=2, help="of a group")
     parser.add_argument("--every", type=int, default=1, help="let only each N-th write fail")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
@@ -596,7 +597,7 @@ def main() -> int:
         chance = random.Random(options.seed)
         if options.kind == "group":
             signals = (signal.SIGKILL, signal.SIGTERM)
-            done = [group_series(folder, each, options.kills, options.epochs, chance) for each in signals]
+            done = [group_series(folder, each, options.kills, options.epochs, chance, options.processes) for each in signals]
             return 0 if all(done) else 1
         if options.kind == "workers":
             series = [
