@@ -52,6 +52,7 @@ def run() -> int:
         # A usage error of the command line library, which brings its text and its code (2) along.
         error.message = terminal.visible(getattr(error, "message", ""))  # type: ignore[attr-defined]
         show()
+        _leave(" ".join(error.format_message().split()))  # type: ignore[attr-defined]
         return int(getattr(error, "exit_code", USAGE))
 
 
@@ -70,9 +71,14 @@ def _call_app() -> Any:
 def _fail(message: str, code: int) -> int:
     line = " ".join(message.split())
     progress.current().fail(line, code)
+    _leave(line)
+    return code
+
+
+def _leave(line: str) -> None:
+    """What the job fails with, for those who started it."""
     _leave_message(f"error: {line}")
     platforms.leave_failure(line, os.environ)
-    return code
 
 
 def _leave_message(text: str) -> None:

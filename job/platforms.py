@@ -28,6 +28,8 @@ _CHANNELS = {
     "validation_data": ("validation",),
     "unlabelled": ("unlabelled", "unlabeled", "unsup"),
 }
+# What the image sets (docker/Dockerfile) for whoever mounts a volume there: no word of the user's.
+_OF_THE_IMAGE = {"JOB_OUTPUT": "/output"}
 _PORT = 2222
 _FAILURE_BYTES = 1024
 
@@ -74,7 +76,8 @@ def adopt(arguments: Sequence[str], environment: MutableMapping[str, str], root:
     platform = find(environment, root)
     if platform is not None:
         for name, value in platform.settings.items():
-            environment.setdefault(name, value)
+            if environment.get(name) in (None, _OF_THE_IMAGE.get(name)):
+                environment[name] = value
         log.info(platform.describe())
 
 

@@ -91,15 +91,23 @@ def test_a_hyperparameter_that_is_none_is_an_error(values: dict[str, str], said:
 
 def test_what_the_user_says_counts_first_and_only_training_adopts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     sagemaker(tmp_path, {"seeds": "3", "units": "8"})
-    environment = SAGEMAKER | {"JOB_SEEDS": "7"}
+    # The second is the image's own.
+    said = {"JOB_SEEDS": "7", "JOB_OUTPUT": "/output"}
+    environment = SAGEMAKER | said
     platforms.adopt(["predict", "run"], environment, tmp_path)
-    assert environment == SAGEMAKER | {"JOB_SEEDS": "7"}
+    assert environment == SAGEMAKER | said
     with caplog.at_level(logging.INFO):
         platforms.adopt(["train"], environment, tmp_path)
     assert (environment["JOB_SEEDS"], environment["JOB_UNITS"]) == ("7", "8")
-    (said,) = [each.message for each in caplog.records]
-    assert said.startswith("SageMaker: JOB_OUTPUT=")
-    assert said.endswith(f"; the model goes to {tmp_path}/opt/ml/model/1")
+    assert environment["JOB_OUTPUT"] == f"{tmp_path}/opt/ml/output/data"
+    (line,) = [each.message for each in caplog.records]
+    assert line.startswith("SageMaker: JOB_OUTPUT=")
+    assert line.endswith(f"; the model goes to {tmp_path}/opt/ml/model/1")
+
+
+def test_the_image_sets_what_a_platform_may_set() -> None:
+    text = (ROOT / "docker" / "Dockerfile").read_text()
+    assert {name: f"{name}={value}" in text for name, value in platforms._OF_THE_IMAGE.items()} == {"JOB_OUTPUT": True}
 
 
 def test_a_failure_is_left_where_sagemaker_shows_it(tmp_path: Path) -> None:

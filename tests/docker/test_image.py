@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, rows, table
 
 BASE, IMAGE, GPU_IMAGE = "sentiment-job-base:local", "sentiment-job:test", "sentiment-job:gpu"
 SMALL = ("train", "--preset", "quickstart", "--architecture", "rnn", "--epochs", "2", "--units", "8", "--batch-size", "512")
@@ -144,6 +144,41 @@ def test_it_trains(owner: int, options: tuple[str, ...], run: Run, volume: Calla
     ]
     done = run(("-v", f"{folder}:/output:ro", *options), "validate", "/output")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_job_of_sagemaker_finds_its_folders(image: str, volume: Callable[[int], Path]) -> None:
+    """As far as it can be had without the platform: its folders, its variables, its argument."""
+    if image != IMAGE:
+        pytest.skip("the same in both images")
+    from tests.test_platforms import SAGEMAKER, sagemaker
+
+    root = volume(os.getuid())
+    folder = sagemaker(root, {"preset": "quickstart", "architecture": '["rnn"]', "epochs": "1", "units": "4"})
+    (folder / "input/data/train/reviews.csv").write_bytes(table(rows(200)))
+    variables = [word for name, value in SAGEMAKER.items() for word in ("--env", f"{name}={value}")]
+    options = (
+        "--rm",
+        "--network",
+        "none",
+        "--user",
+        f"{os.getuid()}:{os.getgid()}",
+        "--volume",
+        f"{folder}:/opt/ml",
+        *variables,
+    )
+    done = docker("run", *options, image, "train")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "model/1/saved_model.pb").exists()
+    assert (
+        json.loads((folder / "output/data/metrics.json").read_text())["data"]["name"] == "/opt/ml/input/data/train/reviews.csv"
+    )
+    assert not (folder / "output/failure").exists()
+    (folder / "input/config/hyperparameters.json").write_text('{"epochs": "none"}')
+    assert docker("run", *options, image, "train").returncode == 2
+    assert "Input should be a valid integer" in (folder / "output/failure").read_text()
+    (folder / "input/config/hyperparameters.json").write_text('{"epoch": "3"}')
+    assert docker("run", *options, image, "train").returncode == 78
+    assert (folder / "output/failure").read_text() == "hyperparameters.json: there is no option epoch; did you mean epochs?"
 
 
 def test_it_starts_no_more_threads_than_the_container_s_limit_of_cores(run: Run, volume: Callable[[int], Path]) -> None:
