@@ -169,9 +169,7 @@ def test_a_job_of_sagemaker_finds_its_folders(image: str, volume: Callable[[int]
     done = docker("run", *options, image, "train")
     assert done.returncode == 0, done.stderr
     assert (folder / "model/1/saved_model.pb").exists()
-    assert (
-        json.loads((folder / "output/data/metrics.json").read_text())["data"]["name"] == "/opt/ml/input/data/train/reviews.csv"
-    )
+    assert json.loads((folder / "output/data/metrics.json").read_text())["data"]["name"] == "reviews.csv"
     assert not (folder / "output/failure").exists()
     (folder / "input/config/hyperparameters.json").write_text('{"epochs": "none"}')
     assert docker("run", *options, image, "train").returncode == 2
