@@ -41,17 +41,18 @@ def of_beginning(record: RunRecord) -> Iterator[Item]:
         params |= _values(f"teacher.{name}", values)
     for key, value in params.items():
         yield Item(kind="param", key=key, value=str(value)[:_PARAM_CHARACTERS], time=at)
+    revision = record.source_revision
     tags = {
         "data_sha256": identity.data,
         "fingerprint": record.fingerprint,
         "version": record.version,
-        "source_revision": record.source_revision,
+        "source_revision": revision,
         "device": f"{record.device.type}: {record.device.name}",
         "seeds": record.seeds,
         "shard": f"{record.shard[0]}/{record.shard[1]}" if record.shard else None,
         "mlflow.source.name": "sentiment-job",
         "mlflow.source.type": "JOB",
-        "mlflow.source.git.commit": record.source_revision,
+        "mlflow.source.git.commit": None if revision and revision.endswith("-dirty") else revision,
     }
     yield from (_tag(key, value, at) for key, value in tags.items() if value is not None)
 
