@@ -33,8 +33,8 @@ URI, EXPERIMENT = "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"
 _SECONDS = 5.0
 _LAST_SECONDS, _FAILED_SECONDS, _KILLED_SECONDS = 30.0, 10.0, 3.0
 _KEY = "sentiment_job.key"
+# Of one request.
 _PARAMS, _METRICS = 100, 500
-# In a request.
 _SETTINGS = {
     # We try again by ourselves, and tell of the run alone: nobody else is told that it was.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",

@@ -11,8 +11,8 @@ from job.files import checksum
 from job.output.best import best_model
 from job.output.finished import METRICS, FinishedRun, VerifiedRun
 from job.output.outbox import Item
-from job.presets import Architecture, Hyperparameters
-from job.records.history import Epoch, HistoryRow
+from job.presets import Hyperparameters
+from job.records.history import Epoch, training_name
 from job.records.run import RunRecord
 from job.records.trials import Scores
 from job.training.desk import Label
@@ -69,7 +69,8 @@ def of_history(run: FinishedRun) -> Iterator[Item]:
     """Of a finished run all its epochs; those that were told of before are the same."""
     for name, result in run.trials:
         for row in result.history:
-            yield from of_epoch(_label(name, row), row.epoch, _milliseconds(run.record.end))
+            label = Label(training_name(name, row.distance, row.remedy), row.seed)
+            yield from of_epoch(label, row.epoch, _milliseconds(run.record.end))
 
 
 def of_end(run: VerifiedRun) -> Iterator[Item]:
@@ -110,13 +111,6 @@ def of_exit(code: int) -> Iterator[Item]:
 def of_start() -> Item:
     """Of a process that begins, or goes on with, the run."""
     return Item(kind="status", value="RUNNING", time=now())
-
-
-def _label(name: Architecture, row: HistoryRow) -> Label:
-    """As the training of the row was called (job/training/distances.py where there are several distances)."""
-    if row.distance is None:
-        return Label(str(name), row.seed)
-    return Label(f"{name}{f' ({row.remedy})' if row.remedy else ''}, distance {row.distance}", row.seed)
 
 
 def _values(prefix: str, values: Hyperparameters) -> dict[str, str]:
