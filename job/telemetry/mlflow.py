@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,7 @@ class MlflowServer:
 
     def find(self, key: str) -> str | None:
         """See `Server`, as with the others."""
-        found = self._call(lambda client: client.search_runs([self._experiment()], f"tags.`{_KEY}` = '{key}'"))
+        found = self._ask("search_runs", [self._experiment()], f"tags.`{_KEY}` = '{key}'")
         return str(found[0].info.run_id) if found else None
 
     def create(self, key: str, folder: Path, time: int) -> str:
@@ -143,74 +143,61 @@ class MlflowServer:
         folder = folder.resolve()
         # A shard's folder is called after its number alone.
         name = f"{folder.parent.parent.name} {folder.name}" if folder.parent.name == "shards" else folder.name
-        run = self._call(
-            lambda client: client.create_run(
-                self._experiment(), start_time=time, tags={_KEY: key}, run_name=name or "sentiment-job"
-            )
-        )
-        return str(run.info.run_id)
+        made = {"start_time": time, "tags": {_KEY: key}, "run_name": name or "sentiment-job"}
+        return str(self._ask("create_run", self._experiment(), **made).info.run_id)
 
     def steps(self, run_id: str, metric: str) -> set[int]:
         """See `Server`."""
-        return {each.step for each in self._call(lambda client: client.get_metric_history(run_id, metric))}
+        return {each.step for each in self._ask("get_metric_history", run_id, metric)}
 
     def log(self, run_id: str, params: Mapping[str, str], tags: Mapping[str, str], metrics: Sequence[Item]) -> None:
         """See `Server`."""
         from mlflow.entities import Metric, Param, RunTag
 
-        def pieces(values: list[Any], size: int) -> Iterable[list[Any]]:
-            return (values[start : start + size] for start in range(0, len(values), size))
-
-        for some in pieces([Param(*each) for each in params.items()], _PARAMS):
-            self._call(lambda client, some=some: client.log_batch(run_id, params=some))
-        for some in pieces([RunTag(*each) for each in tags.items()], _PARAMS):
-            self._call(lambda client, some=some: client.log_batch(run_id, tags=some))
-        made = [Metric(each.key, each.value, each.time, each.step) for each in metrics]
-        for some in pieces(made, _METRICS):
-            self._call(lambda client, some=some: client.log_batch(run_id, metrics=some))
+        told: dict[str, tuple[list[Any], int]] = {
+            "params": ([Param(*each) for each in params.items()], _PARAMS),
+            "tags": ([RunTag(*each) for each in tags.items()], _PARAMS),
+            "metrics": ([Metric(each.key, each.value, each.time, each.step) for each in metrics], _METRICS),
+        }
+        for kind, (values, size) in told.items():
+            for start in range(0, len(values), size):
+                self._ask("log_batch", run_id, **{kind: values[start : start + size]})
 
     def upload(self, run_id: str, folder: Path, model: str) -> None:
         """See `Server`."""
         names = [*_FILES, *(f"{name}/{finished.HISTORY}" for name in ModelName)]
-        files = [(folder / name, str(Path(name).parent)) for name in names if (folder / name).is_file()]
-        if model:
-            saved = folder / model / finished.SAVED_MODEL
-            files += [
-                (path, str(Path("model/data", path.relative_to(saved).parent)))
-                for path in sorted(saved.rglob("*"))
-                if path.is_file()
-            ]
+        files = [(folder / name, Path(name).parent) for name in names if (folder / name).is_file()]
         with tempfile.TemporaryDirectory() as made:
             if model:
-                files += [(path, f"model/{path.parent.relative_to(made)}") for path in _frame(Path(made), run_id, folder)]
+                saved = folder / model / finished.SAVED_MODEL
+                inside = [path for path in sorted(saved.rglob("*")) if path.is_file()]
+                files += [(path, Path("model/data", path.parent.relative_to(saved))) for path in inside]
+                files += [(path, Path("model", path.parent.relative_to(made))) for path in _frame(Path(made), run_id, folder)]
             # One by one: MLflow's own way for folders starts threads that the process would wait for at its end.
             for path, place in files:
-                self._call(
-                    lambda client, path=path, place=place: client.log_artifact(
-                        run_id, str(path), None if place == "." else place.removesuffix("/.")
-                    )
-                )
+                self._ask("log_artifact", run_id, str(path), place.as_posix() if place.parts else None)
 
     def set_status(self, run_id: str, status: str, time: int) -> None:
         """See `Server`."""
         if status == "RUNNING":
-            self._call(lambda client: client.update_run(run_id, status))
+            self._ask("update_run", run_id, status)
         else:
-            self._call(lambda client: client.set_terminated(run_id, status, time))
+            self._ask("set_terminated", run_id, status, time)
 
     def _experiment(self) -> str:
         """Its id; made where it is not there."""
         if self._environment.get("MLFLOW_EXPERIMENT_ID"):
             return self._environment["MLFLOW_EXPERIMENT_ID"]
         name = self._environment.get(EXPERIMENT) or "sentiment-job"
-        found = self._call(lambda client: client.get_experiment_by_name(name))
-        return str(found.experiment_id if found else self._call(lambda client: client.create_experiment(name)))
+        found = self._ask("get_experiment_by_name", name)
+        return str(found.experiment_id if found else self._ask("create_experiment", name))
 
-    def _call(self, ask: Callable[[Any], Any]) -> Any:
+    def _ask(self, method: str, *values: Any, **named: Any) -> Any:
+        """What a method of MLflow's client answers."""
         try:
-            return ask(self._client())
+            return getattr(self._client(), method)(*values, **named)
         except Exception as error:
-            # The message may quote the URL with its password, or run over many lines.
+            # The message may quote the URL with its password.
             raise ConnectionError(_without_password(str(error))) from None
 
     def _client(self) -> Any:

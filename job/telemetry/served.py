@@ -21,7 +21,8 @@ class TextModel:
     def predict(self, model_input: Any, params: Any = None) -> pd.DataFrame:
         """From a column `text` to the columns `probability`, of being positive, and `label`."""
         texts = [str(text).encode("utf-8", "replace") for text in model_input["text"]]
-        asked, found = self._model.signatures["serving_default"], []
+        asked = self._model.signatures["serving_default"]
+        found: list[tuple[float, bytes]] = []
         for start in range(0, len(texts), _CHUNK):
             answer = asked(text=tf.constant(texts[start : start + _CHUNK]))
             found += zip(answer["probability"].numpy().tolist(), answer["label"].numpy().tolist(), strict=True)
