@@ -84,8 +84,8 @@ def of_end(run: VerifiedRun) -> Iterator[Item]:
             for part in ("train", "validation", "test"):
                 yield from _scores(f"{name}/{trial.seed}/{part}", getattr(trial, part), trial.epochs, at)
         mean = entry.summary.test_accuracy
-        yield from _metric(f"{name}/test_accuracy_mean", mean.mean, seeds, at)
-        yield from _metric(f"{name}/test_accuracy_sd", mean.sd, seeds, at)
+        yield from _metric(f"{name}/test/accuracy_mean", mean.mean, seeds, at)
+        yield from _metric(f"{name}/test/accuracy_sd", mean.sd, seeds, at)
     yield from _scores("baseline/test", metrics.baseline.test, seeds, at)
     if metrics.ensemble:
         yield from _scores("ensemble/validation", metrics.ensemble.validation, seeds, at)
@@ -119,7 +119,7 @@ def _values(prefix: str, values: Hyperparameters) -> dict[str, str]:
 
 def _scores(prefix: str, scores: Scores | None, step: int, at: int) -> Iterator[Item]:
     for name, value in (scores.to_values() if scores else {}).items():
-        yield from _metric(f"{prefix}_{name}", value, step, at)
+        yield from _metric(f"{prefix}/{name}", value, step, at)
 
 
 def _metric(key: str, value: float | None, step: int, at: int) -> Iterator[Item]:

@@ -213,7 +213,7 @@ def test_server_and_job_are_killed_and_the_server_has_one_run_with_everything_on
         assert server.steps(f"rnn/0/{metric}") == [*range(1, 21)]
     metrics = json.loads((tmp_path / "output" / "metrics.json").read_text())
     figures = {each["key"]: each["value"] for each in run["data"]["metrics"]}
-    assert figures["rnn/0/test_accuracy"] == metrics["architectures"]["rnn"]["runs"][0]["test"]["accuracy"]
+    assert figures["rnn/0/test/accuracy"] == metrics["architectures"]["rnn"]["runs"][0]["test"]["accuracy"]
     params, tags = ({each["key"]: each["value"] for each in run["data"][kind]} for kind in ("params", "tags"))
     assert (params["preset"], params["data"], params["rnn.units"]) == ("quickstart", "embedded", "8")
     assert tags["data_sha256"] == metrics["data"]["sha256"]
@@ -276,7 +276,7 @@ def test_without_a_server_a_run_ends_well_with_one_warning_and_the_same_command_
     (run,) = server.runs()
     assert {each["key"]: each["value"] for each in run["data"]["tags"]}["seeds"] == "2"
     assert (server.steps("rnn/0/loss"), server.steps("rnn/1/loss")) == ([1, 2], [1, 2])
-    assert server.steps("rnn/test_accuracy_mean") == [1, 2]
+    assert server.steps("rnn/test/accuracy_mean") == [1, 2]
 
 
 def test_without_mlflow_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,8 +54,8 @@ def test_a_finished_run_is_told_once_however_often_it_is_read(finished: Path) ->
     assert len(places) == len(set(places))
     known = {item.key: item.value for item in items}
     assert known["lstm.units"] == "8"
-    assert known["rnn/1/test_accuracy"] == run.metrics.architectures[Architecture.rnn].runs[1].test.accuracy  # type: ignore[union-attr]
-    assert ("metric", "rnn/test_accuracy_mean", 2) in places
+    assert known["rnn/1/test/accuracy"] == run.metrics.architectures[Architecture.rnn].runs[1].test.accuracy  # type: ignore[union-attr]
+    assert ("metric", "rnn/test/accuracy_mean", 2) in places
     assert [item.step for item in items if item.key == "lstm/1/loss"] == [1, 2]
     assert known["verdict"] == run.metrics.verdict
     assert items[-1].value == "FINISHED"
