@@ -13,7 +13,7 @@ from job.config import LogFormat
 from job.machine import signals, terminal
 
 if TYPE_CHECKING:
-    from job.output.finished import FinishedRun
+    from job.output.finished import FinishedRun, VerifiedRun
     from job.records.history import Epoch
     from job.records.run import RunRecord
     from job.training.desk import Label
@@ -68,6 +68,9 @@ class Display:
 
     def finish(self, run: "FinishedRun") -> None:
         """The run is finished and published."""
+
+    def found(self, run: "VerifiedRun") -> None:
+        """The run was finished before."""
 
 
 def _text(record: logging.LogRecord) -> str:

@@ -2,6 +2,7 @@
 # Sourced by the other scripts: makes .venv from the hash locks when it is missing or stale; else it costs nothing.
 #   make_environment         what the job needs
 #   make_environment test    and what its tests need
+#   make_mlflow_environment  then, .venv-mlflow: MLflow's client and server, beside all that is in .venv
 # JOB_PYTHON names the interpreter to use (3.11 to 3.13); by default the first that is found.
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -48,4 +49,18 @@ command.chmod(0o755)
 PY
   if [[ " ${locks[*]} " == *" test "* ]]; then touch "$venv/.stamp-test"; fi
   printf '%s' "$stamp" >"$venv/.stamp"
+}
+
+make_mlflow_environment() {
+  local place=$repository/.venv-mlflow stamp
+  stamp="$(cksum <"$repository/scripts/locks/mlflow.txt") $(cat "$venv/.stamp")"
+  if [[ -e $place/.stamp && $(<"$place/.stamp") == "$stamp" ]]; then return; fi
+  echo "Making .venv-mlflow from the lock mlflow …" >&2
+  "$venv/bin/python" -m venv --clear "$place"
+  # What .venv has is seen, and not installed again; pip changes nothing outside of its own environment.
+  "$venv/bin/python" -c 'import pathlib, site, sys; pathlib.Path(sys.argv[1]).write_text(site.getsitepackages()[0] + "\n")' \
+    "$(echo "$place"/lib/python3.*/site-packages)/venv.pth"
+  "$place/bin/python" -m pip --disable-pip-version-check install --quiet --progress-bar off \
+    --require-hashes --requirement "$repository/scripts/locks/mlflow.txt" || return
+  printf '%s' "$stamp" >"$place/.stamp"
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the hash locks in scripts/locks/ again from pyproject.toml: cpu.txt, gpu.txt, test.txt (which adds the tools to
-# build and test) and sbom.txt (the tool that lists what is in an image, by itself). One lock serves Python 3.11 to 3.13 on every platform; none names a registry.
+# build and test), mlflow.txt (MLflow's client, and what makes a server of it for the tests) and sbom.txt (the tool that lists what is in an image, by itself). One lock serves Python 3.11 to 3.13 on every platform; none names a registry.
 # `scripts/lock.sh --upgrade` takes newer releases; without it, what is locked stays as it is.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -18,6 +18,7 @@ lock cpu pyproject.toml --extra cpu "$@"
 # The same versions everywhere: what the tests have seen is what the GPU image runs.
 lock gpu pyproject.toml --extra gpu --constraint scripts/locks/cpu.txt "$@"
 lock test pyproject.toml --extra test --constraint scripts/locks/cpu.txt "$@"
+lock mlflow pyproject.toml --extra mlflow --extra test-mlflow --constraint scripts/locks/cpu.txt "$@"
 "$tool/bin/python" -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["sbom"], sep="\n")' \
   >"$tool/sbom.in"
 lock sbom "$tool/sbom.in" "$@"

@@ -16,7 +16,7 @@ COMPUTING = {
     f"job.{name}"
     for name in (
         "network.build", "network.cudnn", "network.export", "network.forward", "network.loops", "network.probe",
-        "output.tensorboard", "training.feed", "training.group", "training.loop", "training.optimizer",
+        "output.tensorboard", "telemetry.served", "training.feed", "training.group", "training.loop", "training.optimizer",
     )
 }  # fmt: skip
 HEAVY = {"tensorflow", "keras", "matplotlib", "jinja2", "sklearn", "scipy", "pyarrow"}

@@ -4,11 +4,10 @@ import codecs
 import logging
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Literal
 
-from job.analysis.comparison import SIGNIFICANT
 from job.analysis.scores import is_positive
 from job.commands.models import Models
 from job.config import DeviceChoice
@@ -17,13 +16,10 @@ from job.errors import InputOutputError, MissingInputError
 from job.machine import device
 from job.network import kernel
 from job.network.predictor import LinearPredictor, NetworkPredictor, Predictor, known_words
-from job.output.ensemble import is_best
+from job.output.best import best_model
 from job.output.finished import VerifiedRun, model_file
 from job.output.results import LinearWeights
 from job.presets import Architecture, ModelName
-from job.records.comparison import Comparison
-from job.records.metrics import Metrics
-from job.records.trials import ArchitectureRecord
 
 log = logging.getLogger(__name__)
 # Texts that are read together, so that those of similar length can share a batch.
@@ -81,27 +77,6 @@ def load_all(run: VerifiedRun) -> list[Predictor]:
     return [_load(run, name) for name in _there(run)]
 
 
-def best_model(metrics: Metrics, names: Sequence[ModelName]) -> ModelName:
-    """The ensemble where it is significantly more accurate than each member, the baseline where it is so than each network.
-
-    Else it is the network that is better on validation data.
-
-    Args:
-        names: Those to choose from.
-    """
-    if ModelName.ensemble in names and metrics.ensemble and is_best(metrics.ensemble):
-        return ModelName.ensemble
-    networks = [Architecture(name) for name in names if name.is_network]
-    compared = metrics.baseline.comparisons
-    if ModelName.baseline in names and all(name in compared and _is_worse(compared[name]) for name in networks):
-        return ModelName.baseline
-    return ModelName(min(networks, key=lambda name: _validation_loss(metrics.architectures[name])))
-
-
-def _is_worse(found: Comparison) -> bool:
-    return found.difference < 0 and found.p_value is not None and found.p_value < SIGNIFICANT
-
-
 def _there(run: VerifiedRun) -> list[ModelName]:
     names = run.models()
     if not names:
@@ -131,10 +106,6 @@ def _load(run: VerifiedRun, name: ModelName) -> Predictor:
     network = build.load(path)
     forward = Forward(network, values, kernel.choose(cpu, architecture, values))
     return NetworkPredictor(architecture, forward, words, threshold, tables if values.evidence else None)
-
-
-def _validation_loss(trained: ArchitectureRecord) -> float:
-    return next(run for run in trained.runs if run.seed == trained.best_seed).selection_loss
 
 
 def predict(predictor: Predictor, texts: Iterable[list[str]]) -> Iterator[list[Answer]]:

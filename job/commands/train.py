@@ -81,16 +81,19 @@ class _Job:
     def run(self) -> Metrics:
         """Finds what is there, trains what is missing, and publishes."""
         before = self._find()
-        if before is not None and before.holds(self._configuration.trials()) and not self._output.has_leftovers():
-            return self._nothing_to_do(before)
-        with self._output.locked():
-            # Once more: what was waited for may have changed or finished the run.
-            if not existing.is_still(before, self._output.folder):
-                before = self._find()
-            self._output.sweep()
-            if before is not None and before.holds(self._configuration.trials()):
-                return self._nothing_to_do(before)
-            return self._train(before)
+        if not self._is_done(before) or self._output.has_leftovers():
+            with self._output.locked():
+                # Once more: what was waited for may have changed or finished the run.
+                if not existing.is_still(before, self._output.folder):
+                    before = self._find()
+                self._output.sweep()
+                if not self._is_done(before):
+                    return self._train(before)
+        assert before is not None
+        return self._nothing_to_do(before)
+
+    def _is_done(self, before: VerifiedRun | None) -> bool:
+        return before is not None and before.holds(self._configuration.trials())
 
     def _find(self) -> VerifiedRun | None:
         return existing.find(self._output.folder, self._identity, self._free_output, self._fresh)
@@ -105,6 +108,7 @@ class _Job:
         log.info(f"{self._output.folder} already holds this run, finished; nothing to do")
         if self._configuration.peers:
             Chief(self._configuration.peers, {}, self._output.release).dismiss()
+        self._display.found(there)
         return there.metrics
 
     def _train(self, before: VerifiedRun | None) -> Metrics:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from job.errors import InputOutputError, OutputError
 from job.files import atomic, checksum
 from job.files.lock import WriterLock
-from job.output import checkpoints, finished, predictions
+from job.output import checkpoints, finished, outbox, predictions
 from job.output.checkpoints import Checkpoints, Snapshot
 from job.output.finished import FinishedRun, VerifiedRun
 from job.output.results import BaselineResult, TrialResult, teacher_name
@@ -42,6 +42,7 @@ _FILES = (
     finished.VALIDATION_PREDICTIONS,
     finished.EVIDENCE,
     *_OTHERS,
+    *outbox.FILES,
 )
 
 

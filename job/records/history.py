@@ -46,3 +46,10 @@ class HistoryRow:
 
 
 _NUMBERS = [name for name in Epoch.__dataclass_fields__ if name != "epoch"]
+
+
+def training_name(architecture: str, distance: int | None = None, remedy: str | None = None) -> str:
+    """What a training is called while it goes on, where there is one for each distance, and what its rows are called again."""
+    if distance is None:
+        return architecture
+    return f"{architecture}{f' ({remedy})' if remedy else ''}, distance {distance}"

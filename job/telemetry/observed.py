@@ -19,6 +19,7 @@ def observed(display: Display, watch: Watch, environment: Mapping[str, str]) -> 
 
     Raises:
         OutputError: A file that is asked for cannot be written.
+        ConfigurationError: What is to keep track of the run is not installed, or not named.
     """
     observers = Observers(display, _observers(watch, environment))
     code = 1
@@ -46,6 +47,10 @@ def _observers(watch: Watch, environment: Mapping[str, str]) -> list[Observer]:
             found.append(_writing("--metrics-file", watch.metrics_file, lambda path: MetricsFile(status, path)))
         if watch.push_gateway:
             found.append(PushGateway(status, watch.push_gateway))
+    if watch.track:
+        from job.telemetry.mlflow import Tracking
+
+        found.append(Tracking(environment))
     if environment.get(kubeflow.URL):
         found.append(kubeflow.TrainJobStatus(status, environment))
     return found

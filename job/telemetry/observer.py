@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from job.output.finished import FinishedRun
+from job.output.finished import FinishedRun, VerifiedRun
 from job.records.history import Epoch
 from job.records.run import RunRecord
 from job.training.desk import Display, Label, Unseen
@@ -70,6 +70,10 @@ class Observers:
     def finish(self, run: FinishedRun) -> None:
         """See `Display`."""
         self._tell(lambda other: other.finish(run))
+
+    def found(self, run: VerifiedRun) -> None:
+        """See `Display`."""
+        self._tell(lambda other: other.found(run))
 
     def close(self, exit_code: int) -> None:
         """See `Observer`."""

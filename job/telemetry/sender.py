@@ -14,18 +14,19 @@ class Sender:
     Args:
         name: Of the server, for people.
         send: May take some seconds; is called by one thread at a time.
+        then: What comes of it that it raised, for people.
     """
 
-    def __init__(self, name: str, send: Callable[[], None], seconds: float) -> None:
-        self._name, self._send, self._seconds = name, send, seconds
+    def __init__(self, name: str, send: Callable[[], None], seconds: float, then: str = "it goes on, and tries again") -> None:
+        self._name, self._send, self._seconds, self._then = name, send, seconds, then
         self._ended, self._is_away = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """Sends for the last time, and waits for that, but not for long."""
+    def close(self, patience: float = _PATIENCE_SECONDS) -> None:
+        """Sends for the last time, and waits for that, but not for longer than so many seconds."""
         self._ended.set()
-        self._thread.join(_PATIENCE_SECONDS)
+        self._thread.join(patience)
 
     def _run(self) -> None:
         is_last = False
@@ -36,7 +37,7 @@ class Sender:
             except Exception as error:  # of libraries, of sockets, of what the server says
                 if not self._is_away:
                     text = " ".join(str(error).split())[:200] or type(error).__name__
-                    log.warning(f"{self._name}: cannot be told how the run goes ({text}); it goes on, and tries again")
+                    log.warning(f"{self._name}: cannot be told how the run goes ({text}); {self._then}")
                 self._is_away = True
             else:
                 self._is_away = False

@@ -9,7 +9,7 @@ from job.records.history import Epoch
 from job.records.run import RunRecord
 
 if TYPE_CHECKING:
-    from job.output.finished import FinishedRun
+    from job.output.finished import FinishedRun, VerifiedRun
     from job.training.position import Position
 
 
@@ -54,6 +54,9 @@ class Display(Protocol):
     def finish(self, run: "FinishedRun") -> None:
         """The run is finished and published."""
 
+    def found(self, run: "VerifiedRun") -> None:
+        """The run was finished before, and there is nothing to do. Nothing trains, so this may take its time."""
+
 
 class Unseen:
     """A display that shows nothing."""
@@ -83,6 +86,9 @@ class Unseen:
         """See `Display`."""
 
     def finish(self, run: "FinishedRun") -> None:
+        """See `Display`."""
+
+    def found(self, run: "VerifiedRun") -> None:
         """See `Display`."""
 
 

@@ -15,6 +15,7 @@ from job.data.corpus import Corpus
 from job.data.reviews import split
 from job.output.results import BaselineResult, TrialResult
 from job.presets import Architecture, Hyperparameters
+from job.records.history import training_name
 from job.records.metrics import DeviceRecord
 from job.records.trials import (
     BaselineDistance,
@@ -87,7 +88,7 @@ class NetworksOverDistances:
             seed=cell.seed,
             # Buffers as long as these reviews need, not as the longest distance's.
             values=replace(values, max_tokens=min(values.max_tokens, distance + CLUES)),
-            name=f"{cell.architecture}{f' ({cell.remedy})' if cell.remedy else ''}, distance {distance}",
+            name=training_name(cell.architecture, distance, cell.remedy),
             traces_gradients=True,
         )
         return task, corpus

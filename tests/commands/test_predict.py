@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from job.commands.predict import best_model, pieces
+from job.commands.predict import pieces
 from job.errors import InputOutputError
+from job.output.best import best_model
 from job.presets import Architecture, ModelName
 from job.records.comparison import Comparison, Variance
 from job.records.metrics import Metrics
