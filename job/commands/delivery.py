@@ -4,8 +4,8 @@ import logging
 import shutil
 from pathlib import Path
 
-from job.commands.predict import best_model
 from job.files import atomic
+from job.output.best import best_model
 from job.output.finished import SAVED_MODEL, VerifiedRun
 from job.output.folder import EVENTS
 
