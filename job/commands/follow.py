@@ -15,7 +15,7 @@ from job.data import corpus as corpora
 from job.data import reviews
 from job.errors import ConfigurationError, JobError
 from job.machine import device as devices
-from job.machine import environment, provenance, signals
+from job.machine import environment, provenance, runtime, signals
 from job.network import kernel
 from job.output.checkpoints import Snapshot
 from job.peers import Peers, free_hosts
@@ -138,6 +138,8 @@ class _Following:
             raise ConfigurationError(
                 f"the data of {follower.peers.name(follower.peers.index)} are others than the chief's (SHA-256 {found[:12]}…, not {data_hash[:12]}…)"
             )
+        # It takes seconds, in which nobody should wait in TensorFlow for this process: there they hear of no loss.
+        runtime.import_tensorflow()
         follower.say("ready")
         while (message := follower.next()).kind != "end":
             # Not before TensorFlow is wanted.

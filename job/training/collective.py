@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from job.errors import JobError, TemporaryError
 from job.machine import device as devices
-from job.machine import provenance
+from job.machine import provenance, runtime
 from job.peers import Peers
 from job.records.base import Record
 from job.training.crew import WAIT_SECONDS, Chief, Follower
@@ -104,6 +104,8 @@ def _sum(peers: Peers) -> Collective:
     if on_gpu:
         devices.require_nccl()
     said = {"versions": provenance.versions(), "hosts": list(peers.hosts), "device": "gpu" if on_gpu else "cpu"}
+    # See job/commands/follow.py.
+    runtime.import_tensorflow()
     crew: Chief | Follower
     if peers.is_chief:
         crew = Chief(peers, said, lambda: None)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+from job.machine import runtime
 from job.output.checkpoints import Snapshot
 from job.records.metrics import DeviceRecord
 from job.training.crew import Chief
@@ -25,6 +26,8 @@ class InGroup(Alone):
 
     def __enter__(self) -> "InGroup":
         try:
+            # See job/commands/follow.py.
+            runtime.import_tensorflow()
             self._chief.gather({"data": self._data_hash})
         except BaseException as error:
             self._chief.end(error)
