@@ -44,8 +44,6 @@ class Platform:
     model: Path | None = None
     """Takes the SavedModel that is asked by default, when the run is finished."""
     tensorboard: Path | None = None
-    failure: Path | None = None
-    """Takes the line that the job fails with."""
 
     def describe(self) -> str:
         """In a line."""
@@ -62,7 +60,7 @@ def find(environment: Mapping[str, str], root: Path = Path("/")) -> Platform | N
     Raises:
         ConfigurationError: Its settings are none of the job's.
     """
-    if environment.get(_SAGEMAKER) and (root / "opt/ml/input/config").is_dir():
+    if _is_sagemaker(environment, root):
         return _sagemaker(root / "opt/ml")
     if any(environment.get(name) for name in _VERTEX):
         return _vertex(environment, root)
@@ -83,11 +81,16 @@ def adopt(arguments: Sequence[str], environment: MutableMapping[str, str], root:
 
 def leave_failure(line: str, environment: Mapping[str, str], root: Path = Path("/")) -> None:
     """Where the platform shows why a job failed; that it cannot be left there is no other failure."""
-    with suppress(OSError, ConfigurationError):
-        platform = find(environment, root)
-        if platform is not None and platform.failure is not None:
-            platform.failure.parent.mkdir(parents=True, exist_ok=True)
-            platform.failure.write_bytes(visible(line).encode()[:_FAILURE_BYTES])
+    # Also where what it says of the job is what is wrong.
+    if _is_sagemaker(environment, root):
+        with suppress(OSError):
+            path = root / "opt/ml/output/failure"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(visible(line).encode()[:_FAILURE_BYTES])
+
+
+def _is_sagemaker(environment: Mapping[str, str], root: Path) -> bool:
+    return bool(environment.get(_SAGEMAKER)) and (root / "opt/ml/input/config").is_dir()
 
 
 def _sagemaker(folder: Path) -> Platform:
@@ -107,7 +110,7 @@ def _sagemaker(folder: Path) -> Platform:
         settings["JOB_HOSTS"] = ",".join(f"{host}:{_PORT}" for host in hosts)
     settings |= _hyperparameters(_read(folder / "input/config/hyperparameters.json"))
     # TensorFlow Serving's container there takes a folder with a version's number.
-    return Platform(name="SageMaker", settings=settings, model=folder / "model/1", failure=folder / "output/failure")
+    return Platform(name="SageMaker", settings=settings, model=folder / "model/1")
 
 
 def _only_file(folder: Path) -> Path:
