@@ -437,10 +437,14 @@ def test_json_lines_are_json_and_nothing_else(command: Command, tmp_path: Path) 
     done = command(*arguments, *small, "--cache", tmp_path / "cache")
     events = [json.loads(line) for line in done.stderr.splitlines()]
     told = [event for event in events if event.get("level") != "warning"]
+    phases = [event["phase"] for event in told if event["event"] == "phase"]
+    assert (phases[0], phases[-1]) == ("reading the data", "writing the results")
+    told = [event for event in told if event["event"] != "phase"]
     assert [event["event"] for event in told] == ["start", "epoch", "message", "message", "message"]
     assert told[1]["architecture"] == "rnn"
-    assert all(event["message"].startswith("warning: training on the CPU") for event in events if event not in told)
-    (error,) = (json.loads(line) for line in command(*arguments, "--units", "9").stderr.splitlines())
+    warned = [event["message"] for event in events if event.get("level") == "warning"]
+    assert all(each.startswith("warning: training on the CPU") for each in warned)
+    _, error = (json.loads(line) for line in command(*arguments, "--units", "9").stderr.splitlines())
     assert (error["event"], error["exit_code"]) == ("error", 78)
     assert error["message"].startswith("error: ")
     metrics = read(tmp_path / "metrics.json")
