@@ -64,7 +64,8 @@ def train(
 
     with progress.shown(log_format) as display:
         options.warn_of_unknown_variables(os.environ)
-        with observed(display, configuration.watch, os.environ) as observers:
+        is_chief = configuration.peers is None or configuration.peers.is_chief
+        with observed(display, configuration.watch, os.environ, is_chief) as observers:
             metrics = train.train(configuration, observers, fresh)
         if metrics is not None and (platform := platforms.find(os.environ)):
             from job.commands import delivery

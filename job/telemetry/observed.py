@@ -14,13 +14,18 @@ from job.watch import Watch
 
 
 @contextmanager
-def observed(display: Display, watch: Watch, environment: Mapping[str, str]) -> Iterator[Observers]:
+def observed(display: Display, watch: Watch, environment: Mapping[str, str], is_chief: bool = True) -> Iterator[Observers]:
     """A display whose run is seen from outside, too, as long as it runs; at the end all are told how it ended.
+
+    Args:
+        is_chief: Of a group, the chief alone tells how the run goes; the others would contradict it, and show life alone.
 
     Raises:
         OutputError: A file that is asked for cannot be written.
         ConfigurationError: What is to keep track of the run is not installed, or not named.
     """
+    if not is_chief:
+        watch, environment = Watch(heartbeat=watch.heartbeat), {}
     observers = Observers(display, _observers(watch, environment))
     code = 1
     try:

@@ -148,8 +148,16 @@ def test_every_component_is_described() -> None:
 def test_all_that_fit_together_may_be_combined(overlay: str) -> None:
     # Pods on one node are not spread, and a cluster has one GitOps controller and one way to choose users.
     components = [name for name in COMPONENTS if name not in ("one-node", "flux", "own-uid")]
-    validate(combined(overlay, *components))
-    validate(combined(overlay, *reversed(components)))
+    for order in (components, components[::-1]):
+        manifests = combined(overlay, *order)
+        validate(manifests)
+        for job in of_kind(manifests, "Job").values():
+            there = dict(leaves(job))
+            for component in components:
+                expected = EVERY.get(component) or (TRAINING if is_training(job) else MERGING).get(component, {})
+                # What MIG replaces is there on GPUs alone.
+                if component != "mig" or f"{GPU}/limits/nvidia.com/mig-1g.10gb" in there:
+                    assert {path: there.get(path) for path in expected} == expected, component
 
 
 @pytest.mark.parametrize(("component", "annotation"), [("argocd", "Prune=false,Delete=false"), ("flux", "disabled")])

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 import job
 from job import cli
 from job.peers import resolve_peers
-from tests.k8s import test_manifests as plain
 from tests.k8s.cluster import OVERLAYS, Controller, Manifest, Outcome, containers, of_kind, readme_actions, render
 from tests.k8s.groups import JobSetController, make_job, make_job_set
 
@@ -141,14 +140,6 @@ def test_a_finished_jobset_goes_after_a_week_and_a_trainjob_s_with_the_trainjob(
     assert "ttlSecondsAfterFinished" not in make_job_set(RENDERED["trainjob"])["spec"]
     # Or the JobSet would make it again.
     assert not [overlay for overlay in JOB_SETS if "ttlSecondsAfterFinished" in make_job(RENDERED[overlay])["spec"]]
-
-
-@each_job_set
-def test_what_holds_for_every_job_holds_for_the_jobset_s(overlay: str) -> None:
-    job_ = make_job(RENDERED[overlay])
-    plain.test_what_the_api_server_would_refuse(job_)
-    plain.test_the_restricted_pod_security_standard_holds(job_)
-    plain.test_every_container_says_what_it_needs_and_may_have(job_)
 
 
 @each_job_set

@@ -23,11 +23,15 @@ from job.machine import signals
 from job.presets import Architecture
 from tests.conftest import ROOT
 from tests.k8s.cluster import OVERLAYS, Controller, Manifest, Outcome, containers, of_kind, readme_actions, render
+from tests.k8s.groups import make_job
 
 RENDERED = {overlay: render(overlay) for overlay in OVERLAYS}
 JOBS = {name: each for manifests in RENDERED.values() for name, each in of_kind(manifests, "Job").items()}
 TRAINING = {name: each for name, each in JOBS.items() if "merge" not in name}
 SWEEP = JOBS["sentiment-job-sweep"]
+# And the Jobs that JobSets make.
+MADE = {name: make_job(render(name)) for name in ("jobset", "trainjob")}
+each_job_made = pytest.mark.parametrize("job_", [*JOBS.values(), *MADE.values()], ids=[*JOBS, *MADE])
 each_job = pytest.mark.parametrize("job_", JOBS.values(), ids=JOBS)
 
 
@@ -62,7 +66,7 @@ def test_the_failure_policy_is_the_contract_s(job_: Manifest) -> None:
     assert codes(job_, "Count") == [code for code, action in promised.items() if action == "count"]
 
 
-@each_job
+@each_job_made
 def test_what_the_api_server_would_refuse(job_: Manifest) -> None:
     spec = job_["spec"]
     rules = spec["podFailurePolicy"]["rules"]
@@ -110,7 +114,7 @@ def test_times_fit_what_the_job_does(job_: Manifest) -> None:
     assert SWEEP["spec"]["activeDeadlineSeconds"] == int(wait) == merge["activeDeadlineSeconds"] - 7 * 86400 - 3600
 
 
-@each_job
+@each_job_made
 def test_the_restricted_pod_security_standard_holds(job_: Manifest) -> None:
     """https://kubernetes.io/docs/concepts/security/pod-security-standards/, and a read-only root besides."""
     spec = job_["spec"]["template"]["spec"]
@@ -133,7 +137,7 @@ def test_the_restricted_pod_security_standard_holds(job_: Manifest) -> None:
     assert "serviceAccountName" not in spec
 
 
-@each_job
+@each_job_made
 def test_every_container_says_what_it_needs_and_may_have(job_: Manifest) -> None:
     for container in containers(job_):
         resources = container["resources"]

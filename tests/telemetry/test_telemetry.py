@@ -223,6 +223,20 @@ def test_trainer_is_told_in_its_own_terms_with_a_token_that_is_read_each_time(tm
     assert told["lastUpdatedTime"].endswith("Z")
 
 
+def test_of_a_group_the_chief_alone_tells(tmp_path: Path) -> None:
+    """All of its processes have the same variables."""
+    watch = Watch(heartbeat=tmp_path / "heartbeat", metrics_file=tmp_path / "job.prom")
+    with server() as (url, heard):
+        with observed(Unseen(), watch, {kubeflow.URL: url}, is_chief=False) as observers:
+            observers.alive()
+        assert [each.name for each in tmp_path.iterdir()] == ["heartbeat"]
+        assert heard == []
+        with observed(Unseen(), watch, {kubeflow.URL: url}):
+            pass
+        assert (tmp_path / "job.prom").exists()
+        assert len(heard) == 1
+
+
 def test_trainer_s_own_model_of_the_request_takes_it() -> None:
     models = pytest.importorskip("kubeflow_trainer_api.models", reason="Kubeflow's own description is not installed")
     status = Status()
