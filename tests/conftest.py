@@ -3,11 +3,16 @@
 import csv
 import fcntl
 import io
+import json
 import logging
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,15 +103,54 @@ def shared_cache(once: Once) -> Path:
     return once("cache", lambda folder: None)
 
 
+# What is read as a process starts, so that a fork of another one would not see it.
+_AT_START = re.compile("PYTHON|TF_|XLA_|CUDA|LD_|LC_|LANG|OMP_|MALLOC_")
+
+
+class _Forks:
+    """Starts the command in forks of a process that is ready (tests/forks.py)."""
+
+    def __init__(self) -> None:
+        self._server: subprocess.Popen[str] | None = None
+
+    def run(self, arguments: list[str], environment: dict[str, str], timeout: int) -> "subprocess.CompletedProcess[str]":
+        if self._server is None:
+            self._server = subprocess.Popen(
+                [sys.executable, "-m", "tests.forks"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            assert self._answer() == "ready"
+        assert self._server.stdin is not None
+        with tempfile.NamedTemporaryFile("r+") as stdout, tempfile.NamedTemporaryFile("r+") as stderr:
+            asked = {"arguments": arguments, "environment": environment, "folder": os.getcwd()}
+            print(json.dumps(asked | {"stdout": stdout.name, "stderr": stderr.name}), file=self._server.stdin, flush=True)
+            process = int(self._answer())
+            too_long = threading.Timer(timeout, os.kill, (process, signal.SIGKILL))
+            too_long.start()
+            code = int(self._answer())
+            too_long.cancel()
+            return subprocess.CompletedProcess(arguments, code, stdout.read(), stderr.read())
+
+    def _answer(self) -> str:
+        assert self._server is not None and self._server.stdout is not None
+        return self._server.stdout.readline().strip()
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.communicate()
+
+
 @pytest.fixture(scope="session")
-def command(shared_cache: Path) -> Command:
+def command(shared_cache: Path) -> Iterator[Command]:
     """Runs `python -m job ...` in a process of its own, as a user does."""
+    forks = _Forks()
 
     def run(
         *arguments: str | Path, env: dict[str, str] | None = None, timeout: int = 300
     ) -> "subprocess.CompletedProcess[str]":
         clean = {name: value for name, value in os.environ.items() if not name.startswith("JOB_")}
         environment = clean | {"JOB_CACHE": str(shared_cache), "PYTHONPATH": str(ROOT), "COLUMNS": "120"} | (env or {})
+        if not any(_AT_START.match(name) for name in env or {}):
+            return forks.run([*map(str, arguments)], environment, timeout)
         return subprocess.run(
             [sys.executable, "-m", "job", *map(str, arguments)],
             capture_output=True,
@@ -116,7 +160,8 @@ def command(shared_cache: Path) -> Command:
             stdin=subprocess.DEVNULL,
         )
 
-    return run
+    yield run
+    forks.close()
 
 
 @pytest.fixture(scope="session")
@@ -149,7 +194,6 @@ def table(values: Sequence[tuple[str, ...]], header: tuple[str, ...] = ("text", 
 
 def write_imdb(folder: Path, train: int = 120, test: int = 120, words: int = 50) -> Path:
     """A small file in Keras's IMDB format with the word index that belongs to it."""
-    import json
 
     random = np.random.RandomState(0)
 

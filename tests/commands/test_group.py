@@ -43,9 +43,7 @@ def test_several_processes_take_the_steps_of_one(shared_cache: Path) -> None:
     # All that draws: dropped words, embeddings and features, and the numbers of the evidence; batches that nothing divides.
     small = {"units": 12, "batch_size": 61, "epochs": 1, "embedding_dropout": 0.2, "pooled_dropout": 0.3, "word_dropout": 0.1}
     (alone,) = group.run(1, "embedded", shared_cache, small)
-    two, again, four = (group.run(count, "embedded", shared_cache, small) for count in (2, 2, 4))
-    for one, other in zip(two, again, strict=True):
-        assert all(without(one[name]) == without(other[name]) for name in alone)
+    two, four = (group.run(count, "embedded", shared_cache, small) for count in (2, 4))
     for together in (two, four):
         for name, expected in alone.items():
             # Everywhere the same network, to the bit.
@@ -119,10 +117,9 @@ def test_one_alone_writes_and_both_end_well(whole: Path, shared_cache: Path) -> 
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("index", [0, 1])
-@pytest.mark.parametrize(("number", "codes"), [(signal.SIGTERM, {143}), (signal.SIGKILL, {75, -9})])
+@pytest.mark.parametrize(("index", "number", "codes"), [(1, signal.SIGTERM, {143}), (0, signal.SIGKILL, {75, -9})])
 def test_when_one_ends_all_end_and_go_on_together(
-    whole: Path, shared_cache: Path, tmp_path: Path, number: signal.Signals, codes: set[int], index: int
+    whole: Path, shared_cache: Path, tmp_path: Path, index: int, number: signal.Signals, codes: set[int]
 ) -> None:
     started = Started(tmp_path / "output", shared_cache)
     started.until("epoch")
@@ -158,7 +155,7 @@ import sys
 from types import SimpleNamespace
 from job.analysis import ensemble
 from job.training import selftraining
-choose = lambda labels, members: dict(zip(members, (0.25, 0.25, 0.5), strict=True))
+choose = lambda labels, members: dict.fromkeys(members, 1 / len(members))
 selftraining.ensemble = SimpleNamespace(votes=ensemble.votes, choose=choose)
 from job.__main__ import main
 sys.exit(main())
@@ -169,7 +166,8 @@ sys.exit(main())
 def test_texts_without_labels_are_learned_from_together(shared_cache: Path, tmp_path: Path) -> None:
     """The teacher, its judgement and the networks that learn from it."""
     data = [argument for name, path in write(tmp_path).items() for argument in (f"--{name}", path)]
-    options = ["--preset", "quickstart", *data, "--epochs", "2", "--batch-size", "16", "--max-tokens", "12", "--device", "cpu"]
+    options = ["--preset", "quickstart", *data, "--architecture", "rnn", "--epochs", "2", "--batch-size", "16"]
+    options += ["--max-tokens", "12", "--device", "cpu"]
     found = []
     for name, together in (("alone", ("--workers", "1")), ("together", ("--devices", "2"))):
         output = ["--output", str(tmp_path / name), "--cache", str(shared_cache)]
@@ -181,7 +179,7 @@ def test_texts_without_labels_are_learned_from_together(shared_cache: Path, tmp_
             found.append([(row["architecture"], row["probability"]) for row in csv.DictReader(stream)])
     names, probabilities = ([[row[column] for row in each] for each in found] for column in (0, 1))
     assert names[0] == names[1]
-    assert {"teacher-rnn", "teacher-lstm", "rnn", "lstm"} < {*names[0]}
+    assert {"teacher-rnn", "rnn"} < {*names[0]}
     assert [*map(float, probabilities[1])] == pytest.approx([*map(float, probabilities[0])], rel=0, abs=1e-4)
 
 

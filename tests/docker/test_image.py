@@ -110,13 +110,12 @@ def expected(run: Run, tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 CELLS = {
     "default": (10001, ()),
-    "arbitrary user": (4242, ("--user", "4242:4242")),
-    "read-only root": (10001, ("--read-only",)),
-    "read-only root, arbitrary user": (4242, ("--read-only", "--user", "4242:4242")),
-    "dropped capabilities": (10001, ("--cap-drop", "ALL", "--security-opt", "no-new-privileges")),
-    "2 GiB": (10001, ("--memory", "2g", "--memory-swap", "2g")),
-    "all of them": (4242, ("--read-only", "--user", "4242:4242", "--cap-drop", "ALL", "--memory", "2g", "--pids-limit", "200")),
-}
+    "all that clusters ask for": (
+        4242,
+        ("--read-only", "--user", "4242:4242", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", "2g",
+         "--memory-swap", "2g", "--pids-limit", "200"),
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("owner", "options"), CELLS.values(), ids=CELLS)
@@ -179,11 +178,8 @@ def test_a_job_of_sagemaker_finds_its_folders(image: str, volume: Callable[[int]
     assert (folder / "output/failure").read_text() == "hyperparameters.json: there is no option epoch; did you mean epochs?"
 
 
-def test_it_starts_no_more_threads_than_the_container_s_limit_of_cores(run: Run, volume: Callable[[int], Path]) -> None:
-    folder = volume(10001)
-    done = run(("-v", f"{folder}:/output", "--cpus", "0.5"), *SMALL)
-    assert done.returncode == 0, done.stderr
-    assert json.loads((folder / "metrics.json").read_text())["device"]["cores"] == 1
+def test_it_uses_no_more_cores_than_the_container_s_limit(run: Run) -> None:
+    assert json.loads(run(("--cpus", "0.5"), "check", "--json").stdout)["cores"] == 1
 
 
 def test_the_cache_is_used_where_it_may_be(run: Run, volume: Callable[[int], Path]) -> None:
@@ -219,14 +215,14 @@ def test_an_output_that_is_lost_with_the_container_is_warned_of(run: Run, volume
 
 
 def test_docker_stop_saves_progress_and_the_next_run_continues(image: str, run: Run, volume: Callable[[int], Path]) -> None:
-    long = (*SMALL[:-6], "--epochs", "40", *SMALL[-4:])
+    long = (*SMALL[:-6], "--epochs", "12", *SMALL[-4:])
     folder, reference = volume(10001), volume(10002)
     os.chown(reference, 10001, 10001)
     started = docker("run", "--detach", "--network", "none", "-v", f"{folder}:/output", image, *long)
     name = started.stdout.strip()
     try:
         deadline = time.monotonic() + 180
-        while "epoch 2/40" not in docker("logs", name).stderr:
+        while "epoch 2/12" not in docker("logs", name).stderr:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         began = time.monotonic()

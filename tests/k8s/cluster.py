@@ -28,6 +28,16 @@ OVERLAYS = ("cpu", "gpu", "multi-worker", "sweep")
 Manifest = dict[str, Any]
 
 
+def shrunk(manifests: Any, before: int, now: int) -> Any:
+    """Manifests with fewer pods: an indexed Job's completions, and the number of all that its arguments end with."""
+    if isinstance(manifests, dict):
+        counts = dict.fromkeys(("completions", "parallelism"), now) if manifests.get("completions") == before else {}
+        return {name: shrunk(value, before, now) for name, value in manifests.items()} | counts
+    if isinstance(manifests, list):
+        return [shrunk(each, before, now) for each in manifests]
+    return re.sub(rf"/{before}$", f"/{now}", manifests) if isinstance(manifests, str) else manifests
+
+
 def render(
     overlay: str,
     configuration: Mapping[str, str | int] | None = None,

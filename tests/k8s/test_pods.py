@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.docker.test_image import DOCKER, cpu_image
-from tests.k8s.cluster import Controller, Manifest, Outcome, Podman, make_pod, of_kind, render
+from tests.k8s.cluster import Controller, Manifest, Outcome, Podman, make_pod, of_kind, render, shrunk
 
 __all__ = ["cpu_image"]
 pytestmark = [
     pytest.mark.skipif(not DOCKER, reason="no Docker Engine is running here to build the image"),
     pytest.mark.skipif(not shutil.which("podman"), reason="no podman here to run pods"),
 ]
-# The embedded corpus instead of IMDB, as there is no network; small networks, as there are twenty trainings.
+# The embedded corpus instead of IMDB, as there is no network; small networks, as there are many trainings.
 SMALL: dict[str, str | int] = {
     "JOB_PRESET": "quickstart", "JOB_EPOCHS": 1, "JOB_UNITS": 8, "JOB_BATCH_SIZE": 512, "JOB_LOG_FORMAT": "text"
 }  # fmt: skip
@@ -142,7 +142,8 @@ def test_what_cannot_be_mended_fails_the_job_at_once(
 
 
 def test_the_sweep_and_its_merging_are_the_unsharded_run(podman: Podman, volumes: dict[str, Path], tmp_path: Path) -> None:
-    sweep = Cluster(podman, volumes, "sweep")
+    sweep = Cluster(podman, volumes, "sweep", JOB_SEEDS=2)
+    sweep.manifests = shrunk(sweep.manifests, 10, 4)
     merging = sweep.start("sentiment-job-merge-sweep")
 
     # Two at a time, as there are two cores, and backwards, as order must not matter.
@@ -160,21 +161,21 @@ def test_the_sweep_and_its_merging_are_the_unsharded_run(podman: Podman, volumes
     for thread in threads:
         thread.join()
     ended = Controller(sweep.job("sentiment-job-sweep"), lambda index, _: outcomes[index]).finish()
-    assert (ended.condition, ended.completed) == ("Complete", list(range(10))), sweep.ended
+    assert (ended.condition, ended.completed) == ("Complete", list(range(4))), sweep.ended
     assert sweep.finish(*merging).exit_code == 0, sweep.ended
     assert "missing or unfinished" in sweep.ended[merging[0]][1]
     assert len(list((volumes["cache"] / "encoded").iterdir())) == 1
 
     whole = {"output": tmp_path / "whole", "cache": volumes["cache"]}
     whole["output"].mkdir()
-    unsharded = Cluster(podman, whole, "cpu")
+    unsharded = Cluster(podman, whole, "cpu", JOB_SEEDS=2)
     assert unsharded.run("sentiment-job-cpu").exit_code == 0, unsharded.ended
     assert (whole["output"] / "predictions.csv").read_bytes() == (volumes["output"] / "predictions.csv").read_bytes()
     first, second = (json.loads((folder / "metrics.json").read_text()) for folder in (whole["output"], volumes["output"]))
     for metrics in (first, second):
         del metrics["baseline"]["seconds"]
         for entry in metrics["architectures"].values():
-            assert len(entry["runs"]) == 5
+            assert len(entry["runs"]) == 2
             for run in entry["runs"]:
                 del run["seconds"], run["tokens_per_second"]
     assert first == second

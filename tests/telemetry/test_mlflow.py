@@ -183,7 +183,7 @@ def test_server_and_job_are_killed_and_the_server_has_one_run_with_everything_on
     tmp_path: Path, shared_cache: Path, server: Server
 ) -> None:
     server.start()
-    job = Job(tmp_path, shared_cache, server.url, "--epochs", "20")
+    job = Job(tmp_path, shared_cache, server.url, "--epochs", "10")
     await_(lambda: 1 in server.steps("rnn/0/loss"), lambda: job.log)
     (run,) = server.runs()
     assert run["info"]["status"] == "RUNNING"
@@ -194,11 +194,11 @@ def test_server_and_job_are_killed_and_the_server_has_one_run_with_everything_on
     assert job.end(10) == 143, job.log
     server.send(signal.SIGKILL)
     # Then it is away, and so is the job, without a word.
-    job = Job(tmp_path, shared_cache, server.url, "--epochs", "20")
+    job = Job(tmp_path, shared_cache, server.url, "--epochs", "10")
     job.await_epoch()
     job.send(signal.SIGKILL)
     job.end()
-    job = Job(tmp_path, shared_cache, server.url, "--epochs", "20")
+    job = Job(tmp_path, shared_cache, server.url, "--epochs", "10")
     job.await_epoch()
     server.start()
     assert job.end() == 0, job.log
@@ -210,7 +210,7 @@ def test_server_and_job_are_killed_and_the_server_has_one_run_with_everything_on
     assert json.loads((tmp_path / "output" / "mlflow.json").read_text())["run_id"] == run_id
     assert (run["info"]["status"], run["info"]["run_name"]) == ("FINISHED", "output")
     for metric in ("loss", "accuracy", "validation_loss", "learning_rate"):
-        assert server.steps(f"rnn/0/{metric}") == [*range(1, 21)]
+        assert server.steps(f"rnn/0/{metric}") == [*range(1, 11)]
     metrics = json.loads((tmp_path / "output" / "metrics.json").read_text())
     figures = {each["key"]: each["value"] for each in run["data"]["metrics"]}
     assert figures["rnn/0/test/accuracy"] == metrics["architectures"]["rnn"]["runs"][0]["test"]["accuracy"]
