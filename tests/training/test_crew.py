@@ -20,6 +20,22 @@ from job.training.crew import Chief, FailedElsewhereError, Follower
 from job.training.line import Line, Message
 
 
+@pytest.fixture(autouse=True)
+def _nobody_is_missed_afterwards(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Who is left over from a test would end the process of the tests when it misses somebody."""
+    made: list[crew._Crew] = []
+    real = crew._Crew.__init__
+
+    def remember(self: crew._Crew, *arguments: Any) -> None:
+        made.append(self)
+        real(self, *arguments)
+
+    monkeypatch.setattr(crew._Crew, "__init__", remember)
+    yield
+    for each in made:
+        each.is_ending = True
+
+
 @pytest.fixture
 def peers() -> tuple[Peers, ...]:
     hosts = (*free_hosts(1), "127.0.0.1:7", "127.0.0.1:8")

@@ -64,9 +64,9 @@ class Step:
         if self.how == "breaks":
             raise KeyError("a defect")
         if self.how == "waits":
-            desk.look("it waits")
             try:
                 with signals.deferred():
+                    desk.look("it waits")
                     while True:
                         time.sleep(0.01)
                         signals.raise_pending()
