@@ -148,7 +148,8 @@ def command(shared_cache: Path) -> Iterator[Command]:
         *arguments: str | Path, env: dict[str, str] | None = None, timeout: int = 300
     ) -> "subprocess.CompletedProcess[str]":
         clean = {name: value for name, value in os.environ.items() if not name.startswith("JOB_")}
-        environment = clean | {"JOB_CACHE": str(shared_cache), "PYTHONPATH": str(ROOT), "COLUMNS": "120"} | (env or {})
+        mine = {"JOB_CACHE": str(shared_cache), "JOB_WORKERS": "1", "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+        environment = clean | mine | (env or {})
         if not any(_AT_START.match(name) for name in env or {}):
             return forks.run([*map(str, arguments)], environment, timeout)
         return subprocess.run(
@@ -169,7 +170,8 @@ def finished(command: Command, once: Once) -> Path:
     """The end-to-end run: the real command, small, both networks, two seeds."""
 
     def train(folder: Path) -> None:
-        done = command("train", "--preset", "quickstart", "--output", folder / "output", "--seeds", "2", *SMALL)
+        arguments = ("train", "--preset", "quickstart", "--output", folder / "output", "--seeds", "2", *SMALL)
+        done = command(*arguments, env={"JOB_WORKERS": "auto"})
         assert done.returncode == 0, done.stderr
         assert "test accuracy" in done.stdout
         assert len([line for line in done.stderr.splitlines() if "epoch 2/2" in line]) == 4
