@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -217,6 +218,27 @@ def write_imdb(folder: Path, train: int = 120, test: int = 120, words: int = 50)
     return path
 
 
+class _SameProcess:
+    """Stands for `FreshProcess` (job/network/fresh.py) without one more import of TensorFlow; tests of the command have the real one."""
+
+    def __init__(self, texts: list[str], folder: Path) -> None:
+        self._texts = texts
+        self._answers: list[list[tuple[float, str]]] = []
+
+    def load(self, folder: Path, name: Path) -> None:
+        import tensorflow as tf
+
+        serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
+        found = [serve(text=tf.constant([text])) for text in self._texts]
+        self._answers.append([(float(each["probability"][0]), each["label"].numpy()[0].decode()) for each in found])
+
+    def answers(self) -> list[list[tuple[float, str]]]:
+        return self._answers
+
+    def close(self) -> None:
+        pass
+
+
 def train_here(
     output: Path,
     cache: Path,
@@ -238,6 +260,7 @@ def train_here(
         output=output, cache=cache, preset=PresetName.quickstart, seeds=seeds,
         device=DeviceChoice.cpu, hyperparameters={"epochs": 1, "batch_size": 512, "units": 4} | settings,
     )  # fmt: skip
-    metrics = train(resolve(request), Display(), fresh=False)
+    with mock.patch("job.commands.publishing.FreshProcess", _SameProcess):
+        metrics = train(resolve(request), Display(), fresh=False)
     assert metrics is not None
     return metrics.to_values()
