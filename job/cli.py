@@ -143,6 +143,8 @@ def predict(
     from job.machine import environment
     from job.output.finished import VerifiedRun
 
+    if str(file) == "-" and sys.stdin is None:
+        raise MissingInputError("standard input: is closed; expected one text a line")
     try:
         stream = sys.stdin.buffer if str(file) == "-" else file.open("rb") if file else None
     except OSError as error:
