@@ -9,6 +9,7 @@ from job.machine import signals, terminal
 def main() -> int:
     """Runs the command line and returns its exit code."""
     terminal.set_up()
+    signals.continues = sys.argv[1:2] == ["train"]
     try:
         signals.install()
         from job import command_line
@@ -18,7 +19,7 @@ def main() -> int:
         return code
     except signals.Interrupted as interruption:
         sys.stderr.flush()
-        signals.say(f"stopped by {interruption}; the same command continues")
+        signals.say(f"stopped by {interruption}; {signals.outlook()}")
         # Not sys.exit: TensorFlow's threads may block a clean end.
         os._exit(interruption.exit_code)
 

@@ -21,7 +21,8 @@ def run() -> int:
         sys.stdout.flush()
         return USAGE if completes and status else int(status or OK)
     except signals.Interrupted as interruption:
-        _leave_message(f"stopped by {interruption}; progress is saved, the same command continues")
+        saved = "progress is saved, " if signals.continues else ""
+        _leave_message(f"stopped by {interruption}; {saved}{signals.outlook()}")
         raise
     except JobError as error:
         return _fail(str(error), error.exit_code)

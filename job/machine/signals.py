@@ -31,6 +31,8 @@ STOP = signal.SIGUSR1
 
 format_line: Callable[[str], str] = str
 """How `say` writes a line: as it is, unless the log is to be JSON."""
+continues = False
+"""Whether the same command goes on where this one was."""
 standard_error = 2
 """The descriptor that `say` writes to."""
 _received: signal.Signals | None = None
@@ -69,6 +71,11 @@ def pending_code() -> int | None:
     return None if _received is None else EXIT_CODES[_received]
 
 
+def outlook() -> str:
+    """What happens next, for people."""
+    return f"the same command {'continues' if continues else 'begins anew'}"
+
+
 def raise_pending() -> None:
     """Raises the signal that came while it was deferred, if one did."""
     if _received is not None:
@@ -91,12 +98,12 @@ def _watch(reader: int) -> None:
     number = _next(reader, None)
     assert number is not None
     end = time.monotonic() + GRACE_SECONDS
-    say(f"{number.name}: saving progress and ending; a second signal ends at once")
+    say(f"{number.name}: {'saving progress and ' if continues else ''}ending; a second signal ends at once")
     time.sleep(min(_ECHO_SECONDS, GRACE_SECONDS))
     while _next(reader, 0) is not None:
         pass
     number = _next(reader, end - time.monotonic()) or number
-    say(f"stopped by {number.name} without waiting longer; what was saved before is kept, the same command continues")
+    say(f"stopped by {number.name} without waiting longer; {'what was saved before is kept, ' if continues else ''}{outlook()}")
     # Not sys.exit: this is not the main thread, and that one is busy.
     os._exit(EXIT_CODES[number])
 

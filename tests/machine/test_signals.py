@@ -54,13 +54,23 @@ def started(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)], ids=["TERM", "INT", "HUP"]
 )
 def test_a_signal_lets_it_clean_up_and_ends_it_with_its_code(number: signal.Signals, code: int) -> None:
-    with started(seconds=0.3) as process:
+    with started(seconds=0.3, more="sys.argv[1:] = ['train']") as process:
         process.send_signal(number)
         output, errors = process.communicate(timeout=30)
     assert (process.returncode, output) == (code, "saved\n")
     assert errors.splitlines() == [
         f"{number.name}: saving progress and ending; a second signal ends at once",
         f"stopped by {number.name}; the same command continues",
+    ]
+
+
+def test_a_command_that_keeps_nothing_does_not_say_that_it_did() -> None:
+    with started(seconds=0.3, more="sys.argv[1:] = ['predict']") as process:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert errors.splitlines() == [
+        "SIGTERM: ending; a second signal ends at once",
+        "stopped by SIGTERM; the same command begins anew",
     ]
 
 
@@ -129,4 +139,4 @@ def test_what_a_signal_says_is_heard_while_a_librarys_noise_is_kept_back() -> No
         time.sleep(0.3)
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
-    assert errors.splitlines()[0].startswith("SIGTERM: saving progress"), errors
+    assert errors.splitlines()[0].startswith("SIGTERM: ending"), errors

@@ -275,10 +275,12 @@ def test_a_server_that_hangs_holds_up_the_end_for_some_seconds_at_most(monkeypat
 
 def test_after_a_signal_servers_that_hang_leave_time_to_end_in() -> None:
     began = time.monotonic()
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        watch, environment = Watch(push_gateway=url), {kubeflow.URL: url}
-        with pytest.raises(Interrupted), observed(Unseen(), watch, environment) as observers:
+
+    def run(url: str) -> None:
+        with observed(Unseen(), Watch(push_gateway=url), {kubeflow.URL: url}) as observers:
             observers.begin(record())
             raise Interrupted(signal.SIGTERM)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Interrupted):
+        run(f"http://127.0.0.1:{silent.getsockname()[1]}")
     assert time.monotonic() - began < 7
