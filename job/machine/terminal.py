@@ -31,9 +31,10 @@ def _escaped(found: re.Match[str]) -> str:
 def set_up() -> None:
     """Makes the standard streams take every character, loses what nobody hears, and keeps warnings warnings."""
     _open_closed()
+    encoding = sys.stderr.encoding
     if sys.stderr is sys.__stderr__:
         raw = io.BufferedWriter(_Lossy(2, "w", closefd=False))
-        sys.stderr = io.TextIOWrapper(raw, sys.stderr.encoding, line_buffering=True)
+        sys.stderr = io.TextIOWrapper(raw, encoding, line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         # What their encoding lacks is written as in `visible`.
         reconfigure = getattr(stream, "reconfigure", None)

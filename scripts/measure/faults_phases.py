@@ -510,7 +510,7 @@ def main() -> int:
             stops = [Stop(interrupt, later=True), Stop(hangup), Stop(term, times=2)]
             done += [train_series(folder, stop, 1, some) for stop in stops]
         if "workers" in chosen:
-            stops = [Stop(term), Stop(term, whole=True), Stop(interrupt, whole=True), Stop(hangup, whole=True)]
+            stops = [Stop(term, whole=True), Stop(hangup, whole=True), Stop(interrupt, whole=True), Stop(term)]
             done += [train_series(folder, stop, 2, SIDE_BY_SIDE) for stop in stops]
         if "commands" in chosen:
             done.append(command_series(folder, Stop(term)))
