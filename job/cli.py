@@ -11,7 +11,6 @@ import typer
 import job
 from job import options, platforms, progress
 from job.config import LogFormat, Request, resolve
-from job.errors import MissingInputError
 from job.machine import terminal, termination
 from job.peers import resolve_together
 from job.presets import ModelName
@@ -143,10 +142,7 @@ def predict(
     from job.machine import environment
     from job.output.finished import VerifiedRun
 
-    try:
-        stream = sys.stdin.buffer if str(file) == "-" else file.open("rb") if file else None
-    except OSError as error:
-        raise MissingInputError(f"{file}: cannot be read ({error.strerror}); expected a file with one text a line") from None
+    stream = predict.opened(file) if file else None
     table = sheets.open_sheet(data, encoding, not no_header) if data else None
     with environment.prepared(None, None):
         predictor = predict.load(VerifiedRun.verify(run), architecture)

@@ -21,7 +21,8 @@ def run() -> int:
         sys.stdout.flush()
         return USAGE if completes and status else int(status or OK)
     except signals.Interrupted as interruption:
-        _leave_message(f"stopped by {interruption}; progress is saved, the same command continues")
+        saved = "progress is saved, " if signals.continues else ""
+        _leave_message(f"stopped by {interruption}; {saved}{signals.outlook()}")
         raise
     except JobError as error:
         return _fail(str(error), error.exit_code)
@@ -35,6 +36,9 @@ def run() -> int:
         )
         return _fail(str(missing), missing.exit_code)
     except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):
+            # The command line library ends by 1, and says nothing, where a reader has ended.
+            return _fail_to_print(ended.__context__)
         # The command line library installs completion by itself; a shell that it does not know is no defect.
         return USAGE if completes and ended.code else int(ended.code or OK)
     except OSError as error:
@@ -42,9 +46,7 @@ def run() -> int:
             return _fail(f"{error.filename}: the completion cannot be written ({error.strerror})", OutputError.exit_code)
         if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
             raise
-        # The interpreter must not complain of it once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return _fail(f"standard output: writing failed ({error.strerror})", InputOutputError.exit_code)
+        return _fail_to_print(error)
     except Exception as error:
         show = getattr(error, "show", None)
         if show is None:
@@ -66,6 +68,12 @@ def _call_app() -> Any:
         # Native code may have caught what a signal raised within it, and raised something of its own.
         signals.raise_pending()
         raise
+
+
+def _fail_to_print(error: OSError) -> int:
+    # The interpreter must not complain of it once more at its end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return _fail(f"standard output: writing failed ({error.strerror})", InputOutputError.exit_code)
 
 
 def _fail(message: str, code: int) -> int:

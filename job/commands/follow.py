@@ -26,7 +26,6 @@ from job.training.desk import Label, Unseen
 from job.training.line import Message
 from job.training.position import Position
 from job.training.work import TASK, of_message
-from job.training.worker import ends_with_its_parent
 from job.training.workers import unknown_program
 
 log = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ def on_all_devices(configuration: Configuration) -> Iterator[Configuration]:
 
 def _start(configuration: Configuration) -> None:
     """The main function of such a process."""
-    ends_with_its_parent()
+    signals.end_with_parent()
     signals.install()
     try:
         device = kernel.select_device(configuration)

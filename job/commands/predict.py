@@ -3,9 +3,11 @@
 import codecs
 import logging
 import queue
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Literal
 
 from job.analysis.scores import is_positive
@@ -129,6 +131,23 @@ def predict(predictor: Predictor, texts: Iterable[list[str]]) -> Iterator[list[A
     if unknown:
         hold, their = ("holds", "its probability says") if unknown == 1 else ("hold", "their probabilities say")
         log.warning(f"{unknown:,} of {index:,} texts {hold} no word that the model knows, so {their} nothing")
+
+
+def opened(file: Path) -> IO[bytes]:
+    """A file of lines; - is the standard input.
+
+    Raises:
+        MissingInputError: It cannot be read.
+    """
+    try:
+        if str(file) != "-":
+            return file.open("rb")
+        if sys.stdin is None:
+            raise MissingInputError("standard input: is closed; expected one text a line")
+        # Not what Python has opened: that it closes at its end, and ends by SIGABRT where a thread still waits for a line.
+        return open(0, "rb", closefd=False)
+    except OSError as error:
+        raise MissingInputError(f"{file}: cannot be read ({error.strerror}); expected a file with one text a line") from None
 
 
 def pieces(stream: IO[bytes], name: str) -> Iterator[list[str]]:

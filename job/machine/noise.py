@@ -4,7 +4,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+from job.machine import signals
 
 # Lines that TensorFlow prints at every start and that tell a user nothing.
 _NOISE = (
@@ -32,14 +34,17 @@ def without_noise() -> Iterator[None]:
         yield
         return
     with captured:
-        original = os.dup(2)
-        os.dup2(captured.fileno(), 2)
+        original = signals.standard_error = os.dup(2)
         try:
+            os.dup2(captured.fileno(), 2)
             yield
         finally:
             os.dup2(original, 2)
+            signals.standard_error = 2
             os.close(original)
             captured.seek(0)
-            for line in captured:
-                if not any(noise in line for noise in _NOISE):
-                    os.write(2, line)
+            # That nobody reads it any more is no failure.
+            with suppress(OSError):
+                for line in captured:
+                    if not any(noise in line for noise in _NOISE):
+                        os.write(2, line)

@@ -1,8 +1,14 @@
 """What is shown to people: nothing in it may steer their terminal, and no terminal is too old to show it."""
 
+import io
+import os
 import re
 import sys
 import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 # Control characters, what turns the direction of writing round, line and paragraph separators, and single bytes of a path
 # that is no UTF-8 or other halves of a character. Not the joiners that emoji are made with.
@@ -23,7 +29,12 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def set_up() -> None:
-    """Makes the standard streams take every character, and keeps warnings warnings."""
+    """Makes the standard streams take every character, loses what nobody hears, and keeps warnings warnings."""
+    _open_closed()
+    encoding = sys.stderr.encoding
+    if sys.stderr is sys.__stderr__:
+        raw = io.BufferedWriter(_Lossy(2, "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(raw, encoding, line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         # What their encoding lacks is written as in `visible`.
         reconfigure = getattr(stream, "reconfigure", None)
@@ -35,3 +46,28 @@ def set_up() -> None:
         warnings.resetwarnings()
         for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
             warnings.simplefilter("ignore", category)
+
+
+def _open_closed() -> None:
+    """Opens the standard streams that who started the job has closed: else the next file would be taken for one of them."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free. Processes that are started from here need it, too.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if number and getattr(sys, name) is None:
+            stream = open(number, "w", closefd=False)  # noqa: SIM115 (for the whole process)
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+
+class _Lossy(io.FileIO):
+    """Standard error. That nobody hears it any more (a pipe whose reader has ended, a terminal that was closed, a full disk) is no failure of the job."""
+
+    def write(self, content: "ReadableBuffer", /) -> int:
+        """Writes it if that is possible, and says that it was."""
+        try:
+            return super().write(content)
+        except OSError:
+            return memoryview(content).nbytes

@@ -28,7 +28,7 @@ class TrainJobStatus(Observer):
         self._sender = Sender(f"Kubeflow Trainer ({environment[URL]})", self._send, _SECONDS)
 
     def close(self, exit_code: int) -> None:
-        self._sender.close()
+        self._sender.close(exit_code)
 
     def _send(self) -> None:
         import requests

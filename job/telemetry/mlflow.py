@@ -122,7 +122,7 @@ class Tracking(Observer):
     def _close(self, patience: float) -> None:
         self._is_over = True
         if self._sender is not None:
-            self._sender.close(patience)
+            self._sender.close(patience=patience)
 
 
 class MlflowServer:

@@ -143,7 +143,7 @@ class PushGateway(_Prometheus):
         self._sender = Sender(f"the Pushgateway {url}", self._push, _PUSH_SECONDS)
 
     def close(self, exit_code: int) -> None:
-        self._sender.close()
+        self._sender.close(exit_code)
 
     def _push(self) -> None:
         record = self._status.record

@@ -4,8 +4,10 @@ import logging
 import threading
 from collections.abc import Callable
 
+from job.machine import signals
+
 log = logging.getLogger(__name__)
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS, _KILLED_SECONDS = 10.0, 2.0
 
 
 class Sender:
@@ -23,8 +25,14 @@ class Sender:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def close(self, patience: float = _PATIENCE_SECONDS) -> None:
-        """Sends for the last time, and waits for that, but not for longer than so many seconds."""
+    def close(self, exit_code: int = 0, patience: float | None = None) -> None:
+        """Sends for the last time, and waits for that, but not for longer than so many seconds.
+
+        Args:
+            patience: Without it, some seconds; where a signal ended the process, which has few left for all, fewer.
+        """
+        if patience is None:
+            patience = _KILLED_SECONDS if exit_code in signals.EXIT_CODES.values() else _PATIENCE_SECONDS
         self._ended.set()
         self._thread.join(patience)
 

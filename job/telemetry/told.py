@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from job.files import checksum
+from job.machine import signals
 from job.output.best import best_model
 from job.output.finished import METRICS, FinishedRun, VerifiedRun
 from job.output.outbox import Item
@@ -103,7 +104,7 @@ def of_end(run: VerifiedRun) -> Iterator[Item]:
 
 def of_exit(code: int) -> Iterator[Item]:
     """Of the process's end."""
-    status = {0: "FINISHED", 130: "KILLED", 143: "KILLED"}.get(code, "FAILED")
+    status = "FINISHED" if code == 0 else "KILLED" if code in signals.EXIT_CODES.values() else "FAILED"
     yield _tag("exit_code", code, now())
     yield Item(kind="status", value=status, time=now())
 

@@ -4,12 +4,10 @@ It writes nothing. What it has to save it sends to its parent, which holds the l
 """
 
 import contextlib
-import ctypes
 import logging
 import os
 import queue
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -32,7 +30,6 @@ PULSE_SECONDS = 1.0
 """Between two signs of life."""
 # A display need not know more often.
 _STEP_SECONDS = 0.1
-_PARENT_DIED = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def main(connection: Connection, device: DeviceRecord, cores: list[int], share: int, place: int) -> None:
@@ -43,7 +40,7 @@ def main(connection: Connection, device: DeviceRecord, cores: list[int], share: 
         share: How many cores it is to use.
         place: Among the workers, to which the GPUs are dealt out.
     """
-    ends_with_its_parent()
+    signals.end_with_parent()
     signals.install_in_worker()
     if cores and hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):
@@ -59,12 +56,6 @@ def main(connection: Connection, device: DeviceRecord, cores: list[int], share: 
             desk.send("ended", *_do(work, desk, device))
     # TensorFlow's threads may block a clean end.
     os._exit(0)
-
-
-def ends_with_its_parent() -> None:
-    """From here on this process is killed when its parent has died: also where it was stopped, and so could not find out."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGKILL)
 
 
 def _do(work: "Work", desk: "_Line", device: DeviceRecord) -> tuple[str, Any]:

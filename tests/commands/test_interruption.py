@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from job.machine import signals
 from tests.conftest import ROOT, Command, rows, table
 
 QUICK = ("train", "--preset", "quickstart", "--device", "cpu", "--architecture", "rnn", "--units", "8", "--batch-size", "512")
@@ -70,6 +71,8 @@ def test_a_second_signal_ends_at_once_and_a_busy_process_in_time() -> None:
         wait_for("up", process.stdout)
         process.send_signal(signal.SIGTERM)
         wait_for("a second signal ends at once", process.stderr)
+        # One that came together with the first would be the same one.
+        time.sleep(2 * signals._ECHO_SECONDS)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=SOON) == 130
     with started(script=busy.format(0.5)) as process:
@@ -206,6 +209,12 @@ def test_a_standard_output_that_takes_nothing_is_74(tmp_path: Path, shared_cache
     with open("/dev/full", "w") as full:
         done = subprocess.run(arguments, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (74, "error: standard output: writing failed (No space left on device)\n")
+    # As of `| head -1`.
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(arguments, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (74, "error: standard output: writing failed (Broken pipe)\n")
 
 
 @pytest.mark.long

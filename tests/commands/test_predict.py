@@ -30,6 +30,21 @@ def lines(content: bytes) -> list[str]:
     return [line for piece in pieces(io.BytesIO(content), "x") for line in piece]
 
 
+def test_it_may_end_while_it_waits_for_a_line() -> None:
+    """As where the reader of its answers has ended, and the writer of its texts has not."""
+    script = "import sys; from pathlib import Path; from job.commands import predict; print(next(predict.pieces(predict.opened(Path('-')), '-'))); sys.exit(74)"
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        print("one", file=process.stdin, flush=True)
+        assert process.stdout.read() == "['one']\n"
+        assert (process.wait(timeout=60), process.stderr.read()) == (74, "")
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -145,3 +146,89 @@ def test_an_output_that_is_no_utf8_is_73_before_anything_is_trained(command: Com
     assert done.returncode == 73
     assert r"o\xe9: is no path in UTF-8, and TensorFlow writes to no other; choose another --output" in done.stderr
     assert not output.exists()
+
+
+def run_python(script: str, redirections: str = "", **options: Any) -> "subprocess.CompletedProcess[str]":
+    """As a shell starts it, with its standard streams as it is told."""
+    call = ["sh", "-c", f'exec "$0" -c "$1" {redirections}', sys.executable, script]
+    return subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=60, **options)
+
+
+@pytest.mark.parametrize("redirections", ["<&-", "<&- 2>&-", "<&- >&- 2>&-"])
+def test_a_file_is_never_taken_for_a_closed_standard_stream(redirections: str, tmp_path: Path) -> None:
+    # In this process and in those that it starts: native code writes to 2, whatever that is.
+    tell = "open({0!r} + str(os.getpid()), 'w').write(f'{{min(os.dup(0), open(os.devnull).fileno())}} {{sys.stderr is None}}')"
+    tell = tell.format(f"{tmp_path}/")
+    child = f"import os, sys; {tell}"
+    script = f"import os, subprocess, sys; from job.machine import terminal; terminal.set_up(); {tell}; print('lost', file=sys.stderr); sys.exit(subprocess.run([sys.executable, '-c', {child!r}]).returncode)"
+    done = run_python(script, redirections)
+    assert (done.returncode, done.stderr) == (0, "" if "2>&-" in redirections else "lost\n")
+    said = [path.read_text().split() for path in tmp_path.iterdir()]
+    assert [int(number) > 2 for number, _ in said] == [True, True]
+    assert [is_none for _, is_none in said] == ["False", "False"]
+
+
+def test_errors_that_nobody_reads_end_nothing() -> None:
+    """A reader that has ended, as of `| head -1`, and a full disk: in both formats the run goes on, and keeps its exit code."""
+    script = """
+import logging, os
+from job import progress
+from job.config import LogFormat
+from job.machine import noise, signals, terminal
+terminal.set_up()
+progress.set_up_logging()
+for log_format in (LogFormat.text, LogFormat.json):
+    with progress.shown(log_format) as display, noise.without_noise():
+        display.show("one")
+        logging.getLogger("job.x").warning("two")
+        os.write(2, b"three\\n")
+signals.say("four")
+print("done")
+"""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "w") as full:
+        for where in (writer, full.fileno()):
+            done = subprocess.run(
+                [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=where, text=True, timeout=60
+            )
+            assert (done.returncode, done.stdout) == (0, "done\n")
+    os.close(writer)
+
+
+def test_a_live_display_outlives_its_terminal() -> None:
+    script = """
+import os, sys, time
+from job import progress
+from job.config import LogFormat
+from job.machine import terminal
+terminal.set_up()
+with progress.shown(LogFormat.auto) as display:
+    assert isinstance(display, progress.LiveDisplay)
+    display.phase("waiting")
+    # Not printed: that would be drawn.
+    os.write(1, b"up\\n")
+    sys.stdin.readline()
+    display.show("one")
+    # Its thread draws, too.
+    time.sleep(0.3)
+    display.phase("going on")
+print("done")
+"""
+    master, slave = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=ROOT, env=os.environ | {"TERM": "xterm"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=slave, text=True,
+    )  # fmt: skip
+    os.close(slave)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    os.close(master)
+    said, _ = process.communicate("\n", timeout=60)
+    assert (process.returncode, said) == (0, "done\n")
+
+
+def test_a_closed_standard_input_is_66(tmp_path: Path) -> None:
+    script = f"import sys; sys.argv = ['x', 'predict', {str(tmp_path)!r}, '--file', '-']; from job.__main__ import main; sys.exit(main())"
+    done = run_python(script, "<&-")
+    assert (done.returncode, done.stderr) == (66, "error: standard input: is closed; expected one text a line\n")

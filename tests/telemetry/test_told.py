@@ -31,6 +31,11 @@ def test_an_epochs_figures_are_named_by_network_and_seed_and_stand_at_the_epoch(
     assert {item.step for item in items} == {2}
 
 
+def test_a_run_that_a_signal_ended_was_killed_and_did_not_fail() -> None:
+    said = {code: [item.value for item in told.of_exit(code) if item.kind == "status"] for code in (0, 1, 74, 129, 130, 143)}
+    assert said == {0: ["FINISHED"], 1: ["FAILED"], 74: ["FAILED"], 129: ["KILLED"], 130: ["KILLED"], 143: ["KILLED"]}
+
+
 def test_what_is_no_number_is_not_told() -> None:
     items = told.of_epoch(Label("rnn", 0), replace(EPOCH, loss=math.nan, accuracy=math.inf), 7)
     assert [item.key for item in items] == [f"rnn/0/{name}" for name in NAMES[2:]]
