@@ -208,9 +208,10 @@ class Forward:
             numbers = tf.transpose(tf.pad(numbers, [[0, batch - count], [0, time - length], [0, 0]]), [1, 0, 2])
         is_pooled, results = values.pooling == "max_mean", []
         kind, steps = loops.Kind(self._architecture, values.activation, is_pooled), loops.Steps(mask, length)
-        for (kernel, recurrent, projected), backward in zip(cells, (False, True), strict=False):
+        for (kernel, recurrent, bias), backward in zip(cells, (False, True), strict=False):
             size = values.embedding_size
-            projected += tf.gather(tf.matmul(rows, kernel[:size]), places)
+            # The bias, too, once for each word instead of once for each token.
+            projected = tf.gather(tf.matmul(rows, kernel[:size]) + bias, places)
             if values.evidence:
                 projected += tf.matmul(numbers, kernel[size:])
             results.append(loops.recur(kind, projected, recurrent, steps, backward))

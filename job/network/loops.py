@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
 
 from job.presets import Architecture
 
@@ -107,13 +108,18 @@ def means(totals: Iterable[tf.Tensor], mask: tf.Tensor) -> list[tf.Tensor]:
     return [total / count for total in totals]
 
 
+# XLA's own slices, as TensorFlow's would be compiled again for each value that their beginning depends on, and a scattered
+# update reads what it overwrites, to keep it where the place is none.
 def _at(buffer: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-    # Not by a slice: XLA compiles again for each value that a slice's beginning depends on, here for every length.
-    return tf.gather(buffer, step)
+    return xla.dynamic_slice(buffer, _start(buffer, step), tf.concat([[1], tf.shape(buffer)[1:]], 0))[0]
 
 
 def _put(buffer: tf.Tensor, step: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    return tf.tensor_scatter_nd_update(buffer, [[step]], [value])
+    return xla.dynamic_update_slice(buffer, value[None], _start(buffer, step))
+
+
+def _start(buffer: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    return tf.stack([step, *[0] * (buffer.shape.rank - 1)])
 
 
 def _nothing_read(batch: tf.Tensor, units: tf.Tensor) -> tuple[tf.Tensor, ...]:
