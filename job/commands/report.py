@@ -19,6 +19,7 @@ def write(folders: list[Path]) -> Path:
     runs = [FinishedRun.read(folder, but=REPORT) for folder in folders]
     output = Output(folders[0])
     with output.locked():
+        output.sweep()
         if len(runs) == 1:
             output.replace(runs[0], REPORT, page.render(runs[0]))
             return folders[0] / REPORT

@@ -111,9 +111,12 @@ class WriterLock:
                 )
             if content != seen:
                 seen, seen_at = content, now
-            if now - seen_at >= self._patience and self._replace():
+            # Whoever lives renews within this.
+            soon = min(2.5 * self._renewal, self._patience)
+            # A file that stays empty was made by one that died before it could say who it was.
+            if now - seen_at >= (self._patience if content else soon) and self._replace():
                 return
-            if now - started >= self._limit and now - seen_at < min(2.5 * self._renewal, self._patience):
+            if now - started >= self._limit and now - seen_at < soon:
                 raise OutputError(
                     f"{self._path.parent}: {_name(holder)} is writing here and is alive; wait for it to end, or choose another --output"
                 )
