@@ -13,6 +13,8 @@
                                                         report (takes strace)
     .venv/bin/python -m scripts.measure.faults limits    full disks, files that may not grow, too few open files, too little
                                                         memory (as root, for the disks)
+    .venv/bin/python -m scripts.measure.faults holder    who holds the output's lock is stopped and replaced, loses the folder,
+                                                        meets odd locks and a clock that jumps
 
 All compare what the job ends with, to the bit, with an uninterrupted run's, and end with 1 where anything differs.
 """
@@ -26,6 +28,7 @@ from pathlib import Path
 
 from scripts.measure.faults.crashes import crash_series
 from scripts.measure.faults.group import group_series
+from scripts.measure.faults.holder import holder_series
 from scripts.measure.faults.kills import kill_series
 from scripts.measure.faults.limits import limit_series
 from scripts.measure.faults.workers import starve_series, worker_series
@@ -42,7 +45,8 @@ def main() -> int:
     parser.add_argument(
         "--command", action="append", choices=_COMMANDS, help="to kill with `crashes` (repeatable; all by default)"
     )
-    parser.add_argument("--every", type=int, default=1, help="take only each N-th of the writes or calls")
+    parser.add_argument("--stops", type=int, default=8, help="moments of a run at which `holder` does each thing")
+    parser.add_argument("--every", type=int, default=1, help="take only each N-th of the writes, calls, limits or cases")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -82,9 +86,21 @@ def _limits(folder: Path, options: argparse.Namespace) -> list[bool]:
     return [limit_series(folder, options.every)]
 
 
+def _holder(folder: Path, options: argparse.Namespace) -> list[bool]:
+    return [holder_series(folder, options.stops, options.every)]
+
+
 _SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 _COMMANDS = ["train", "merge", "report"]
-_KINDS = {"kills": _kills, "workers": _workers, "group": _group, "writes": _writes, "crashes": _crashes, "limits": _limits}
+_KINDS = {
+    "kills": _kills,
+    "workers": _workers,
+    "group": _group,
+    "writes": _writes,
+    "crashes": _crashes,
+    "limits": _limits,
+    "holder": _holder,
+}
 
 if __name__ == "__main__":
     raise SystemExit(main())

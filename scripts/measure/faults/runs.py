@@ -111,6 +111,8 @@ def fork(arguments: list[str], said: Path, before: Callable[[], object]) -> int:
             stream = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
             os.dup2(stream, 1)
             os.dup2(stream, 2)
+            # Not those of this process, which hold what it has still to say and remember where.
+            sys.stdout, sys.stderr = (open(number, "w", closefd=False, buffering=1) for number in (1, 2))  # noqa: SIM115 (for good)
             from job.__main__ import main
             from job.training import pace
 
