@@ -1,11 +1,7 @@
 """TensorFlow, imported and set up for the cores that there are."""
 
-import errno
 import os
-import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from job.machine.noise import without_noise
 
@@ -25,21 +21,6 @@ def import_tensorflow() -> None:
         finally:
             for name in hidden:
                 del sys.modules[name]
-
-
-@contextmanager
-def native_writes() -> Iterator[None]:
-    """Makes what TensorFlow raises where it cannot write a file the `OSError` that it is."""
-    import tensorflow as tf
-
-    try:
-        yield
-    except tf.errors.OpError as error:
-        # It names the file, then the operating system's reason, then perhaps where it comes from.
-        found = re.search(r"; ([^;\n\[]+)", error.message)
-        reason = found[1].strip() if found else error.message
-        number = next((number for number in errno.errorcode if os.strerror(number) == reason), errno.EIO)
-        raise OSError(number, reason) from None
 
 
 def start_tensorflow(share: int | None = None, place: int | None = None) -> None:

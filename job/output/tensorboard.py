@@ -4,7 +4,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from job.machine import runtime
+from job.files import native
 from job.output.results import Trials
 from job.records.history import Epoch
 
@@ -22,7 +22,7 @@ _SCALAR = tf.compat.v1.SummaryMetadata(plugin_data=tf.compat.v1.SummaryMetadata.
 def write(trials: Trials, folder: Path) -> None:
     """Writes a folder of event files for each training, such as `lstm/seed-0`; raises `OSError` if it cannot."""
     folder.mkdir()
-    with runtime.native_writes():
+    with native.writes():
         for name, epochs in _named(trials).items():
             _write(folder / name, epochs)
 

@@ -2,9 +2,11 @@
 
 import functools
 import json
+import os
 import resource
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -222,3 +224,10 @@ def test_what_tensorflow_cannot_write_is_74(
             write(tmp_path / "made")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="this system has no files in memory")
+def test_a_model_is_tried_without_room_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with closing(FreshProcess(["the film"], tmp_path)):
+        assert [path.name for path in tmp_path.iterdir()] == ["texts.json"]
