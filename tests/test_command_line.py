@@ -130,7 +130,7 @@ def test_a_limit_of_the_system_is_one_line(
         raise error
 
     monkeypatch.setattr(command_line, "app", meet)
-    monkeypatch.setattr(command_line.resource, "getrlimit", lambda _: (17, 17))
+    monkeypatch.setattr("resource.getrlimit", lambda _: (17, 17))
     monkeypatch.setattr("sys.argv", ["sentiment-job", "train"])
     assert command_line.run() == code
     (line,) = capsys.readouterr().err.splitlines()
