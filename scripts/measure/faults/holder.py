@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,13 @@ def holder_series(folder: Path, stops: int, every: int) -> bool:
     cases: list[tuple[str, Callable[[], str | None]]] = []
     for number in range(stops):
         after = seconds * (number + 0.5) / stops
-        cases.append((f"stopped after {after:.1f} s", lambda after=after: _stop(command, place, folder, after)))  # type: ignore[misc]
-        for name in ("renamed", "deleted"):
-            cases.append(
-                (f"output {name} after {after:.1f} s", lambda after=after, name=name: _lose(command, place, said, after, name))
-            )  # type: ignore[misc]
-    cases += [
-        (f"a lock that holds {name}", lambda content=content: _find(command, place, said, content))
-        for name, content in _LOCKS.items()
-    ]  # type: ignore[misc]
-    cases.append(("a clock that jumps by an hour, there and back", lambda: _jump(command, place, said)))
+        cases.append((f"stopped after {after:.1f} s", partial(_stop, command, place, folder, after)))
+        cases += [
+            (f"output {how} after {after:.1f} s", partial(_lose, command, place, said, after, how))
+            for how in ("renamed", "deleted")
+        ]
+    cases += [(f"a lock that holds {name}", partial(_find, command, place, said, content)) for name, content in _LOCKS.items()]
+    cases.append(("a clock that jumps by an hour, there and back", partial(_jump, command, place, said)))
     good = True
     for name, case in cases[every // 2 :: every]:
         command.again(place)
@@ -65,7 +63,7 @@ def hurry() -> None:
     """In a fork: another one's silence is taken for its death after seconds."""
     from job.files.lock import WriterLock
 
-    WriterLock.__init__.__defaults__ = (_PATIENCE, _RENEWAL, *(WriterLock.__init__.__defaults__ or ())[2:])  # type: ignore[attr-defined, misc]
+    WriterLock.__init__.__defaults__ = (_PATIENCE, _RENEWAL, *(WriterLock.__init__.__defaults__ or ())[2:])
 
 
 def watched(log: Path, below: Path) -> Callable[[], None]:
