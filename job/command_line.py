@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import sys
 from typing import Any
 
@@ -9,6 +10,8 @@ from job import platforms, progress
 from job.cli import app
 from job.errors import OK, USAGE, InputOutputError, JobError, MissingInputError, OutputError
 from job.machine import signals, terminal, termination
+
+_TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 
 
 def run() -> int:
@@ -27,7 +30,11 @@ def run() -> int:
     except JobError as error:
         return _fail(str(error), error.exit_code)
     except MemoryError:
-        return _fail("out of memory; lower --batch-size or --max-tokens, or give the job more", 1)
+        return _out_of_memory()
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        return _fail("no more threads may be started here; raise the limit of processes, or lower --workers", 1)
     except ModuleNotFoundError as error:
         if error.name != "tensorflow":
             raise
@@ -35,6 +42,11 @@ def run() -> int:
             "TensorFlow is not installed; use scripts/train.sh, which installs it, or `pip install 'sentiment-job[cpu]'`"
         )
         return _fail(str(missing), missing.exit_code)
+    except ImportError as error:
+        # A library that cannot be opened.
+        if os.strerror(errno.EMFILE) not in str(error):
+            raise
+        return _too_many_files()
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):
             # The command line library ends by 1, and says nothing, where a reader has ended.
@@ -44,6 +56,10 @@ def run() -> int:
     except OSError as error:
         if completes and error.filename is not None:
             return _fail(f"{error.filename}: the completion cannot be written ({error.strerror})", OutputError.exit_code)
+        if error.errno in _TOO_MANY_FILES:
+            return _too_many_files()
+        if error.errno == errno.ENOMEM:
+            return _out_of_memory()
         if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
             raise
         return _fail_to_print(error)
@@ -74,6 +90,15 @@ def _fail_to_print(error: OSError) -> int:
     # The interpreter must not complain of it once more at its end.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return _fail(f"standard output: writing failed ({error.strerror})", InputOutputError.exit_code)
+
+
+def _out_of_memory() -> int:
+    return _fail("out of memory; lower --batch-size or --max-tokens, or give the job more", 1)
+
+
+def _too_many_files() -> int:
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _fail(f"no more than {limit} files may be open here; raise the limit (ulimit -n 1024)", InputOutputError.exit_code)
 
 
 def _fail(message: str, code: int) -> int:

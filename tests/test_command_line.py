@@ -1,5 +1,6 @@
 """What every command shares: variables, the version, completion, and what a terminal may be."""
 
+import errno
 import json
 import logging
 import signal
@@ -107,3 +108,43 @@ def test_a_signal_that_native_code_caught_is_still_one(monkeypatch: pytest.Monke
     with pytest.raises(signals.Interrupted) as caught:
         command_line.run()
     assert caught.value.exit_code == 143
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (OSError(errno.EMFILE, "Too many open files", "/a"), 74, "no more than 17 files may be open here; raise the limit"),
+        (
+            ImportError("/lib/a.so: cannot open shared object file: Too many open files"),
+            74,
+            "no more than 17 files may be open",
+        ),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 1, "out of memory; lower --batch-size"),
+        (RuntimeError("can't start new thread"), 1, "no more threads may be started here; raise the limit of processes"),
+    ],
+)
+def test_a_limit_of_the_system_is_one_line(
+    error: Exception, code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def meet(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(command_line, "app", meet)
+    monkeypatch.setattr("resource.getrlimit", lambda _: (17, 17))
+    monkeypatch.setattr("sys.argv", ["sentiment-job", "train"])
+    assert command_line.run() == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {said}")
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("cannot import name"), RuntimeError("of a library"), OSError(errno.EACCES, "no")]
+)
+def test_another_error_of_these_kinds_stays_a_defect(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def meet(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(command_line, "app", meet)
+    monkeypatch.setattr("sys.argv", ["sentiment-job", "train"])
+    with pytest.raises(type(error)):
+        command_line.run()

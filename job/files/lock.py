@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import platform
+import stat
 import threading
 import time
 import uuid
@@ -111,9 +112,12 @@ class WriterLock:
                 )
             if content != seen:
                 seen, seen_at = content, now
-            if now - seen_at >= self._patience and self._replace():
+            # Whoever lives renews within this.
+            soon = min(2.5 * self._renewal, self._patience)
+            # A file that stays empty was made by one that died before it could say who it was.
+            if now - seen_at >= (self._patience if content else soon) and self._replace():
                 return
-            if now - started >= self._limit and now - seen_at < min(2.5 * self._renewal, self._patience):
+            if now - started >= self._limit and now - seen_at < soon:
                 raise OutputError(
                     f"{self._path.parent}: {_name(holder)} is writing here and is alive; wait for it to end, or choose another --output"
                 )
@@ -123,9 +127,16 @@ class WriterLock:
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         except FileExistsError:
+            self._require_plain()
             return False
         self._hold(descriptor)
         return True
+
+    def _require_plain(self) -> None:
+        """A folder, a pipe or a link in the lock's place cannot be read, or for ever."""
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.lstat(self._path).st_mode):
+                raise OutputError(f"{self._path}: is no plain file, so no job made it; remove it, or choose another --output")
 
     def _adopt(self, content: bytes) -> bool:
         """Takes the lock of a holder that ran on this machine and is provably dead."""

@@ -13,6 +13,7 @@ from job.analysis import ensemble
 from job.data.evidence import Tables
 from job.data.ngrams import Ngrams
 from job.data.tokens import APOSTROPHES, FIRST_WORD_ID, SEPARATORS
+from job.files import native
 from job.network.build import as_input
 from job.network.predictor import EnsemblePredictor, LinearPredictor, NetworkPredictor, Predictor
 from job.output.results import LinearWeights
@@ -215,5 +216,6 @@ def text_model(predictor: Predictor) -> TextModel:
 
 
 def save(model: TextModel, folder: Path) -> None:
-    """Writes a SavedModel, with `serving_default` as its signature, to a folder."""
-    tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
+    """Writes a SavedModel, with `serving_default` as its signature, to a folder; raises `OSError` if it cannot be written."""
+    with native.writes():
+        tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})

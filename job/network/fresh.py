@@ -52,7 +52,7 @@ class FreshProcess:
         asked = folder / "texts.json"
         asked.write_text(json.dumps(texts))
         # Files, as a pipe that is full would hold it up.
-        self._said, self._errors = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by `close`)
+        self._said, self._errors = _file(), _file()
         self._names: list[Path] = []
         self._process = subprocess.Popen(
             [sys.executable, "-c", _ASK, str(asked.resolve())],
@@ -96,6 +96,13 @@ class FreshProcess:
         # Leaving it closes what leads to it, and waits.
         with self._process, self._said, self._errors:
             pass
+
+
+def _file() -> IO[str]:
+    """A file without a name; in memory where that can be, so that a full disk is not taken for a bad model."""
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("said"), "w+")
+    return tempfile.TemporaryFile("w+")
 
 
 def _lines(stream: IO[str]) -> list[str]:

@@ -231,10 +231,12 @@ class Output:
         self.sweep()
 
     def replace(self, run: VerifiedRun, name: str, content: bytes) -> None:
-        """Replaces a file of a finished run, and its hash in run.json."""
+        """Replaces a file of a finished run, and its hash in run.json; the run is whole at every moment of it."""
+        others = {other: digest for other, digest in (run.record.files or {}).items() if other != name}
+        # Until the new file's hash is there, the file has none: one of another file would be a damage.
+        self.write_record(run.record.but(files=others))
         self.write_file(name, content)
-        digest = hashlib.sha256(content).hexdigest()
-        self.write_record(run.record.but(files=(run.record.files or {}) | {name: digest}))
+        self.write_record(run.record.but(files=others | {name: hashlib.sha256(content).hexdigest()}))
 
     def _add(self, name: str, content: Content) -> dict[str, str]:
         """Writes a file, or what is in another place; the hash of each file by name."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from job.files import native
 from job.output.results import Trials
 from job.records.history import Epoch
 
@@ -19,18 +20,23 @@ _SCALAR = tf.compat.v1.SummaryMetadata(plugin_data=tf.compat.v1.SummaryMetadata.
 
 
 def write(trials: Trials, folder: Path) -> None:
-    """Writes a folder of event files for each training, such as `lstm/seed-0`."""
+    """Writes a folder of event files for each training, such as `lstm/seed-0`; raises `OSError` if it cannot."""
     folder.mkdir()
-    for name, epochs in _named(trials).items():
-        writer = tf.summary.create_file_writer(str(folder / name))
-        with writer.as_default():
-            for epoch in epochs:
-                for key, shown in _NAMES.items():
-                    value = getattr(epoch, key)
-                    if value is not None:
-                        # `tf.summary.scalar` is TensorBoard's, which is no dependency of TensorFlow's.
-                        tf.summary.write(shown, tf.constant(value, tf.float32), step=epoch.epoch, metadata=_SCALAR)
-        writer.close()
+    with native.writes():
+        for name, epochs in _named(trials).items():
+            _write(folder / name, epochs)
+
+
+def _write(folder: Path, epochs: list[Epoch]) -> None:
+    writer = tf.summary.create_file_writer(str(folder))
+    with writer.as_default():
+        for epoch in epochs:
+            for key, shown in _NAMES.items():
+                value = getattr(epoch, key)
+                if value is not None:
+                    # `tf.summary.scalar` is TensorBoard's, which is no dependency of TensorFlow's.
+                    tf.summary.write(shown, tf.constant(value, tf.float32), step=epoch.epoch, metadata=_SCALAR)
+    writer.close()
 
 
 def _named(trials: Trials) -> dict[str, list[Epoch]]:

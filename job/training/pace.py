@@ -9,7 +9,7 @@ from contextlib import contextmanager
 # what a snapshot takes, and small data do not spend their time in saving.
 _CHECKPOINT_SECONDS = 30.0
 CHECKPOINT_SHARE = 0.01
-"""Of the time in training steps, that all snapshots of a training may take; `scripts/measure/faults.py` lifts it."""
+"""Of the time in training steps, that all snapshots of a training may take; `scripts/measure/faults` lifts it."""
 # Of the first snapshot: of a usual disk, hashing and flushing included.
 _GUESSED_SECONDS, _GUESSED_SPEED = 0.005, 150e6
 

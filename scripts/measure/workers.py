@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from scripts.measure.faults import descendants
+from scripts.measure.faults.runs import descendants
 
 # Looking costs the kernel time that the run then lacks.
 _POLL_SECONDS = 2.0

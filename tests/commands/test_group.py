@@ -18,7 +18,7 @@ pytest.importorskip("tensorflow")
 
 from job.peers import free_hosts
 from scripts.measure import group
-from scripts.measure.faults import outcome
+from scripts.measure.faults.runs import outcome
 from tests.conftest import ROOT
 from tests.training.test_selftraining import write
 

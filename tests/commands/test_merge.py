@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from job import config
 from job.errors import ConfigurationError
 from job.presets import Architecture
-from scripts.measure.faults import outcome
+from scripts.measure.faults.runs import outcome
 from tests.conftest import ROOT, SMALL, Command
 
 # Of the same configuration as the finished run that it is compared with.

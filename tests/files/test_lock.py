@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,24 @@ def test_whatever_a_lock_file_holds_it_is_taken_over_when_nobody_renews_it(conte
     with quick(tmp_path, patience=0.02, renewal=0.002) as lock:
         lock.check()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_that_died_before_it_could_say_who_it_was_is_not_waited_for_long(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    began = time.monotonic()
+    with quick(tmp_path, patience=60) as lock:
+        lock.check()
+        assert 0.25 <= time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("kind", ["folder", "link to nowhere", "pipe"])
+def test_what_is_no_file_in_the_lock_s_place_is_73_at_once(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    make: dict[str, Callable[[], None]] = {
+        "folder": path.mkdir,
+        "link to nowhere": lambda: path.symlink_to("nowhere"),
+        "pipe": lambda: os.mkfifo(path),
+    }
+    make[kind]()
+    with pytest.raises(OutputError, match=r"\.lock: is no plain file, so no job made it; remove it"):
+        quick(tmp_path, patience=60).__enter__()

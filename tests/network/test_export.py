@@ -2,8 +2,12 @@
 
 import functools
 import json
+import os
+import resource
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +20,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from job.data.tokens import SEPARATORS, Vocabulary
-from job.errors import JobError
+from job.errors import InputOutputError, JobError
+from job.files import atomic
 from job.presets import PRESETS, Architecture, PresetName
 from tests.conftest import Command
 
@@ -27,9 +32,11 @@ from job.network import export
 from job.network.forward import Forward
 from job.network.fresh import FreshProcess, KilledError, difference
 from job.network.predictor import EnsemblePredictor, LinearPredictor, NetworkPredictor, Predictor
-from job.output.results import LinearWeights
+from job.output import tensorboard
+from job.output.results import LinearWeights, Trials
 from tests.data.samples import tables
 from tests.network import test_forward
+from tests.output.test_folder import EPOCH
 
 # As the job does, before the first operation.
 runtime.prepare_tensorflow()
@@ -197,3 +204,30 @@ print(json.dumps([[float(each) for each in answer["probability"]], [each.decode(
     probabilities, labels = json.loads(done.stdout)
     np.testing.assert_allclose(probabilities, [each["probability"] for each in expected], rtol=0, atol=1e-5)
     assert labels == [each["label"] for each in expected]
+
+
+@pytest.mark.parametrize("write", [
+    lambda folder: export.save(linear(True)[1], folder),
+    lambda folder: tensorboard.write(Trials(), folder),
+], ids=["model", "events"])  # fmt: skip
+def test_what_tensorflow_cannot_write_is_74(
+    write: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorboard, "_named", lambda _: {"rnn": [EPOCH] * 40})
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, allowed[1]))
+    try:
+        with (
+            pytest.raises(InputOutputError, match=r"/made: writing failed \(File too large\); what was finished"),
+            atomic.explained(tmp_path / "made"),
+        ):
+            write(tmp_path / "made")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="this system has no files in memory")
+def test_a_model_is_tried_without_room_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with closing(FreshProcess(["the film"], tmp_path)):
+        assert [path.name for path in tmp_path.iterdir()] == ["texts.json"]

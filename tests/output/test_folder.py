@@ -1,7 +1,10 @@
 import errno
+import hashlib
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -120,3 +123,45 @@ def test_the_schema_that_ships_is_that_of_the_records_and_refuses_what_is_not_in
     jsonschema.Draft202012Validator.check_schema(schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"schema_version": 1}, schema)
+
+
+@dataclass(frozen=True)
+class Told:
+    """Of a run.json the hashes alone."""
+
+    files: dict[str, str]
+
+    def but(self, files: dict[str, str]) -> "Told":
+        return Told(files)
+
+    def to_json(self) -> bytes:
+        return json.dumps({"files": self.files}).encode()
+
+
+@pytest.mark.parametrize("killed_at", range(1, 8))
+def test_a_kill_while_a_file_is_replaced_leaves_a_run_whose_files_are_as_it_says(
+    killed_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "report.html").write_bytes(b"old")
+    there = Told({"report.html": hashlib.sha256(b"old").hexdigest()})
+    (tmp_path / "run.json").write_bytes(there.to_json())
+    left, real = [killed_at], os.fsync
+
+    def die(descriptor: int) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", die)
+    run: Any = SimpleNamespace(record=there)
+    try:
+        Output(tmp_path).replace(run, "report.html", b"new")
+    except KeyboardInterrupt:
+        assert killed_at < 7
+    else:
+        # Three files, each flushed, and the folder with it.
+        assert killed_at == 7
+        assert (tmp_path / "report.html").read_bytes() == b"new"
+    for name, digest in json.loads((tmp_path / "run.json").read_text())["files"].items():
+        assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == digest

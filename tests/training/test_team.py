@@ -25,7 +25,7 @@ from job.records.metrics import DeviceRecord
 from job.training import team
 from job.training.desk import Desk, Label
 from job.training.team import Alone, SideBySide, Team
-from scripts.measure.faults import outcome
+from scripts.measure.faults.runs import outcome
 from tests.conftest import ROOT, train_here
 
 CPU = DeviceRecord(

@@ -1,10 +1,10 @@
 """Stops every command in each of its phases, and shows what is left of it. The real command, in forks of this process.
 
-    .venv/bin/python -m scripts.measure.faults_phases whole      a training, in all of its phases
-    .venv/bin/python -m scripts.measure.faults_phases signals    SIGINT shortly after, SIGHUP, and SIGTERM twice, in some
-    .venv/bin/python -m scripts.measure.faults_phases workers    two workers; signals to their parent or to the process group
-    .venv/bin/python -m scripts.measure.faults_phases commands   every other command
-    .venv/bin/python -m scripts.measure.faults_phases streams    standard streams and terminals that are closed, other signals
+    .venv/bin/python -m scripts.measure.faults.phases whole      a training, in all of its phases
+    .venv/bin/python -m scripts.measure.faults.phases signals    SIGINT shortly after, SIGHUP, and SIGTERM twice, in some
+    .venv/bin/python -m scripts.measure.faults.phases workers    two workers; signals to their parent or to the process group
+    .venv/bin/python -m scripts.measure.faults.phases commands   every other command
+    .venv/bin/python -m scripts.measure.faults.phases streams    standard streams and terminals that are closed, other signals
 
 A signal comes as a phase's function is called, or shortly after. A training is one run that is stopped in phase after
 phase, by the same command each time, and ends with the bits of an uninterrupted one; of the other commands, the same
@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scripts.measure.eager import EagerTrain
-from scripts.measure.faults import damaged_bytes, end, fork, is_same, outcome, succeed, wait
+from scripts.measure.faults.runs import damaged_bytes, end, fork, is_same, outcome, succeed, wait
 
 # What is promised is 10.
 _SECONDS = 8.0

@@ -1,0 +1,1 @@
+"""Breaks the job on purpose, on small runs; `__main__` says how it is called."""
