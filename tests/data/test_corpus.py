@@ -1,6 +1,7 @@
 """Encoding, and what is done with encoded reviews."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,19 @@ def test_what_was_encoded_is_mapped_the_second_time_and_encoded_anew_when_the_fi
     assert first.sha256 == again.sha256
     path.write_bytes(table(rows(44)))
     assert load(source(path, tmp_path / "cache")).sha256 != first.sha256
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["corpus.json", "tokens.npy", "offsets.npy", "vocabulary.json"])
+def test_what_is_no_file_in_the_cache_is_encoded_anew_and_never_waited_for(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(table(rows()))
+    first = load(source(path, tmp_path / "cache"))
+    (there,) = (tmp_path / "cache" / "encoded").glob(f"*/{name}")
+    there.unlink()
+    os.mkfifo(there)
+    assert load(source(path, tmp_path / "cache")).sha256 == first.sha256
+    assert there.is_file()
 
 
 def test_what_is_damaged_in_the_cache_is_encoded_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
