@@ -1,5 +1,7 @@
 """The two networks, in stock Keras layers: embedding, recurrent layer, pooling, one logit."""
 
+import contextlib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +133,11 @@ def load(
     for known in (words, None):
         network = build(architecture, values, 0, known)
         whole = network if tables is None else with_tables(network, values, tables)
-        try:
+        # Where a file holds nothing for a layer, Keras warns and leaves the layer as it was made.
+        with warnings.catch_warnings(), contextlib.suppress(ValueError, LookupError, UserWarning):
+            warnings.simplefilter("error", UserWarning)
             whole.load_weights(path)
-        except (ValueError, LookupError):
-            continue
-        return network
+            return network
     raise DataError(
         f"{path}: its weights are not those of a network with the settings in run.json; if it is of an earlier version, use that, or the SavedModel beside it"
     )
