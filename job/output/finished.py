@@ -276,10 +276,9 @@ class FinishedRun(VerifiedRun):
                 raise DataError(f"{folder}: its files do not belong together ({what})")
 
         for name, result in self.trials:
-            who, is_finished = f"{name}, seed {result.record.seed}", result.record.status == "finished"
-            require(
-                len(result.probabilities) == is_finished * tests, f"{PREDICTIONS} has no answer of {who} to each test review"
-            )
+            who = f"{name}, seed {result.record.seed}"
+            answered = (tests,) if result.record.status == "finished" else (0, tests)
+            require(len(result.probabilities) in answered, f"{PREDICTIONS} has no answer of {who} to each test review")
             require(
                 len(result.validation) in (0, len(self.validation.labels)),
                 f"{VALIDATION_PREDICTIONS} has no answer of {who} to each validation review",

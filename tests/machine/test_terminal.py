@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from job import progress
 from job.machine import termination
 from job.machine.terminal import visible
+from job.presets import Architecture
 from job.records.base import without_lone_surrogates
 from tests.conftest import ROOT, Command, rows, table
 
@@ -145,3 +146,30 @@ def test_an_output_that_is_no_utf8_is_73_before_anything_is_trained(command: Com
     assert done.returncode == 73
     assert r"o\xe9: is no path in UTF-8, and TensorFlow writes to no other; choose another --output" in done.stderr
     assert not output.exists()
+
+
+def test_a_name_in_a_run_that_somebody_else_made_is_no_markup_in_the_closing_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from job import tables
+    from job.output.finished import VerifiedRun
+    from job.records.memory import Memory, MemoryLimit, MemoryNetwork, MemoryPoint
+    from job.records.trials import Summary
+    from tests.output.samples import write_run
+
+    none = Summary(mean=None, sd=None, ci95=None)
+    point = MemoryPoint(distance=5, diverged=0, test_accuracy=none, above_chance=0, learned=0, steps_until_learned=none, gradient_norms=[])  # fmt: skip
+    network = MemoryNetwork(
+        architecture=Architecture.rnn,
+        remedy="[red]\x1b[2J",
+        points=[point],
+        limit=MemoryLimit(seeds=[], tokens=None, ci95=None),
+    )
+    memory = Memory(distances=[5], networks=[network], bag_of_words=[], verdict="[bold]\x1b[2J\u202e")
+    metrics = VerifiedRun.verify(write_run(tmp_path / "run")).metrics.but(dependency=memory)
+    tables.print_summary(metrics, tmp_path)
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "\u202e" not in printed
+    assert r"[red]\x1b[2J" in printed
+    assert r"[bold]\x1b[2J\u202e" in printed

@@ -48,11 +48,12 @@ def of_run(folder: Path, shard: tuple[int, int] | None = None, seeds: int = 1) -
     )  # fmt: skip
 
 
-def write_run(folder: Path, shard: tuple[int, int] | None = None, seed: int = 0, ids: list[str | None] | None = None) -> Path:
+def write_run(folder: Path, shard: tuple[int, int] | None = None, seed: int = 0, seeds: int = 1) -> Path:
     """A finished run of one seed of each network, with the baseline's model and no network's.
 
     Args:
         shard: Which one of how many it is, where it is one.
+        seeds: How many the whole job has.
     """
     reading = Reading(rows=1200, left_out={}, columns={"text": "text"}, labels=[], label_rule="by name", notices=[], warnings=[], near_copies=None)  # fmt: skip
     data = DataRecord(name="reviews.csv", sha256="0" * 64, train_reviews=400, validation_reviews=400, test_reviews=400, vocabulary=len(WORDS), own_test_part=False, reading=reading)  # fmt: skip
@@ -62,9 +63,9 @@ def write_run(folder: Path, shard: tuple[int, int] | None = None, seed: int = 0,
         history = [HistoryRow(seed=seed, epoch=Epoch(**vars(EPOCH)))]
         trials.add(name, TrialResult(told, history, said(number), None, None, said(10 + number)))
     examples = Examples(lengths=[9] * 400, most_wrong={name: [0] for name in Architecture}, disagreements=[1], texts={"0": "bad", "1": "good"})  # fmt: skip
-    test = TestReviews(labels=LABELS, rows=rows, ids=ids)
+    test = TestReviews(labels=LABELS, rows=rows)
     run = FinishedRun.of_results(
-        folder, of_run(folder, shard, seed + 1), data, trials, baseline(said(30), said(130)), test, TestReviews(labels=LABELS, rows=rows), examples
+        folder, of_run(folder, shard, seeds), data, trials, baseline(said(30), said(130)), test, TestReviews(labels=LABELS, rows=rows), examples
     )  # fmt: skip
     output = Output(folder)
     output.prepare()
