@@ -9,7 +9,6 @@ import pytest
 import job
 from job.commands import merge
 from job.errors import JobError
-from tests.conftest import train_here
 from tests.output.samples import write_run
 
 
@@ -35,14 +34,4 @@ def test_runs_that_were_asked_from_python_leave_no_pipe_and_no_thread(tmp_path: 
         assert answer.label == "positive"
         with pytest.raises(JobError):
             job.predict(tmp_path / "none", ["good film"])
-    assert held() == before
-
-
-@pytest.mark.long
-def test_trainings_in_one_process_leave_no_file_open_and_no_thread(tmp_path: Path, shared_cache: Path) -> None:
-    pytest.importorskip("tensorflow")
-    train_here(tmp_path / "0", shared_cache)
-    before = held()
-    for number in (1, 2):
-        train_here(tmp_path / str(number), shared_cache)
     assert held() == before
