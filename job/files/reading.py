@@ -5,8 +5,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from job.errors import InputOutputError, MissingInputError
 
@@ -34,7 +34,7 @@ def explained(path: Path, expected: str) -> Iterator[None]:
         raise InputOutputError(f"{place}: reading failed ({reason})") from None
 
 
-def opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> BufferedReader:
     """Opens a file to be read, and nothing else: a FIFO might never be written to, and a device might have no end.
 
     Raises:

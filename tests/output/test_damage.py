@@ -86,7 +86,7 @@ def unix_socket(path: Path) -> None:
         os.chdir(here)
 
 
-CONTENTS = {
+CONTENTS: dict[str, Callable[[Path], None]] = {
     "cut": cut,
     "empty": empty,
     "a list": other(b"[]"),
@@ -94,7 +94,7 @@ CONTENTS = {
     "of another version": other(b'{"schema_version": 2, "files": {}}'),
     "nested": other(b"[" * 100_000),
 }
-NO_FILES = {
+NO_FILES: dict[str, Callable[[Path], None]] = {
     "a link out": link_out,
     "a link to itself": link_to_itself,
     "a device": link_to_a_device,
