@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from job.machine import terminal
 from job.records.base import without_lone_surrogates
@@ -163,7 +164,7 @@ def _distances(memory: "Memory") -> Table:
     for network in memory.networks:
         means = [point.test_accuracy.mean for point in network.points]
         cells = ["–" if mean is None else f"{mean:.3f}" for mean in means]
-        table.add_row(network.architecture, network.remedy or "plain", *cells)
+        table.add_row(network.architecture, Text(terminal.visible(network.remedy or "plain")), *cells)
     table.add_row("bag of words", "–", *(f"{bag.accuracy:.3f}" for bag in memory.bag_of_words))
     return table
 

@@ -2,17 +2,15 @@
 
 import logging
 import math
-import shutil
 import time
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-from job.commands.models import Models
+from job.commands.models import Models, tables
 from job.commands.publishing import Publishing, cards, pages
 from job.config import DeviceChoice, fingerprint, shard_folder
-from job.data.evidence import Tables
-from job.errors import ConfigurationError, MissingInputError, TemporaryError
+from job.errors import ConfigurationError, DataError, MissingInputError, TemporaryError
 from job.files import reading
 from job.machine import device
 from job.output import existing, finished
@@ -192,10 +190,11 @@ def _publish(output: Output, shards: list[FinishedRun], trials: Trials) -> Metri
         first.teaching,
     )
     files = _models(shards, trials) | pages(run)
-    files[EVENTS] = partial(_copy, [shard.folder / EVENTS for shard in shards])
+    files[EVENTS] = partial(_events, shards)
     for name in (finished.VOCABULARY, WORD_INDEX, finished.TRAINING_HASHES, finished.EVIDENCE):
-        if (first.folder / name).exists():
-            files[name] = (first.folder / name).read_bytes()
+        if first.has(name):
+            with first.reading(name) as path:
+                files[name] = reading.content(path)
     output.write_record(record)
     words = first.words()
     asked = [" ".join(words[place::_APART]) for place in range(min(_APART, len(words)))]
@@ -247,21 +246,21 @@ def _export_ensemble(publishing: Publishing, run: FinishedRun, shard: FinishedRu
     linear = shard.linear_weights()
     if run.ensemble is None or linear is None:
         return
-    arrays = shard.evidence()
-    models = Models(run.record.identity.hyperparameters, shard.words(), Tables.of_arrays(arrays) if arrays else None, cpu)
+    models = Models(run.record.identity.hyperparameters, shard.words(), tables(shard), cpu)
     make = partial(models.ensemble, run.ensemble.record, run.trials.weights(), linear)
     publishing.export(ModelName.ensemble, make, run.trials.weights_to_safetensors())
 
 
 def _model(shard: FinishedRun, name: ModelName) -> dict[str, Content]:
     files = (f"{name}/{finished.model_file(name)}", f"{name}/{finished.SAVED_MODEL}")
-    return {file: partial(_copy, [shard.folder / file]) for file in files}
+    for file in files:
+        if not shard.within(file):
+            raise DataError(f"{shard.folder / file}: is missing from the run")
+    return {file: partial(shard.copy, file) for file in files}
 
 
-def _copy(sources: list[Path], path: Path) -> None:
-    """Copies a file, or folders into one."""
-    for source in sources:
-        if source.is_dir():
-            shutil.copytree(source, path, dirs_exist_ok=True)
-        else:
-            shutil.copyfile(source, path)
+def _events(shards: list[FinishedRun], path: Path) -> None:
+    """Copies what TensorBoard shows of all shards into one folder."""
+    path.mkdir()
+    for shard in shards:
+        shard.copy(EVENTS, path)

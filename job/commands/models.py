@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from job.files import atomic
 from job.network import kernel
 from job.network.predictor import EnsemblePredictor, LinearPredictor, NetworkPredictor, Predictor
 from job.output import finished
+from job.output.finished import VerifiedRun
 from job.output.results import LinearWeights
 from job.presets import HALF, Architecture, Hyperparameters, ModelName
 from job.records.ensemble import EnsembleRecord
@@ -46,11 +48,23 @@ class Models:
         """A network with these weights."""
         # Not before TensorFlow is set up.
         from job.network.build import build, set_weights
+
+        network = build(name, self._hyperparameters[name], seed, len(self._words))
+        set_weights(network, weights)
+        return self._predictor(name, network, threshold)
+
+    def saved(self, name: Architecture, path: Path, threshold: float) -> NetworkPredictor:
+        """The network of a model.keras; raises what `build.load` does."""
+        from job.network import build
+
+        values = self._hyperparameters[name]
+        tables = self._tables if values.evidence else None
+        return self._predictor(name, build.load(path, name, values, len(self._words), tables), threshold)
+
+    def _predictor(self, name: Architecture, network: Any, threshold: float) -> NetworkPredictor:
         from job.network.forward import Forward
 
         values = self._hyperparameters[name]
-        network = build(name, values, seed, len(self._words))
-        set_weights(network, weights)
         forward = Forward(network, values, kernel.choose(self._device, name, values))
         return NetworkPredictor(name, forward, self._words, threshold, self._tables if values.evidence else None)
 
@@ -69,6 +83,15 @@ class Models:
                 networks = (self.network(name, seed, weights[name, seed], record.threshold.value) for seed in each.seeds)
                 members += [(network, share) for network in networks]
         return EnsemblePredictor(members, self._words, record.threshold.value)
+
+
+def tables(run: VerifiedRun) -> Tables | None:
+    """Where a run's networks look up their evidence; None where they read none; raises what `VerifiedRun.evidence` does."""
+    arrays = run.evidence()
+    if arrays is None:
+        return None
+    with run.reading(finished.EVIDENCE):
+        return Tables.of_arrays(arrays)
 
 
 def threshold(record: TrialRecord | BaselineRecord) -> float:

@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import IO, Literal
 
 from job.analysis.scores import is_positive
-from job.commands.models import Models
+from job.commands.models import Models, tables
 from job.config import DeviceChoice
-from job.data.evidence import Tables
-from job.errors import InputOutputError, MissingInputError
+from job.errors import DataError, InputOutputError, MissingInputError
 from job.machine import device
-from job.network import kernel
-from job.network.predictor import LinearPredictor, NetworkPredictor, Predictor, known_words
+from job.network.predictor import LinearPredictor, Predictor, known_words
 from job.output.best import best_model
 from job.output.finished import VerifiedRun, model_file
-from job.output.results import LinearWeights
 from job.presets import Architecture, ModelName
 
 log = logging.getLogger(__name__)
@@ -87,27 +84,18 @@ def _there(run: VerifiedRun) -> list[ModelName]:
 
 
 def _load(run: VerifiedRun, name: ModelName) -> Predictor:
-    path, words, threshold = run.folder / name / model_file(name), run.words(), run.metrics.threshold(name)
-    if name is ModelName.baseline:
-        return LinearPredictor(LinearWeights.of_safetensors(path.read_bytes()), words, threshold)
-    arrays = run.evidence()
-    tables = Tables.of_arrays(arrays) if arrays else None
+    linear, record, threshold = run.linear_weights(), run.metrics.ensemble, run.metrics.threshold(name)
+    if name is ModelName.baseline and linear is not None:
+        return LinearPredictor(linear, run.words(), threshold)
     # A model is small and a text short: a GPU would cost more to start than it saves.
     cpu = device.select(DeviceChoice.cpu, False)
-    if name is ModelName.ensemble:
-        linear, record = run.linear_weights(), run.metrics.ensemble
-        assert linear is not None
-        assert record is not None
-        return Models(run.record.identity.hyperparameters, words, tables, cpu).ensemble(record, run.member_weights(), linear)
-    architecture = Architecture(name)
-    values = run.record.identity.hyperparameters[architecture]
-    # Not before TensorFlow is set up.
-    from job.network import build
-    from job.network.forward import Forward
-
-    network = build.load(path)
-    forward = Forward(network, values, kernel.choose(cpu, architecture, values))
-    return NetworkPredictor(architecture, forward, words, threshold, tables if values.evidence else None)
+    models = Models(run.record.identity.hyperparameters, run.words(), tables(run), cpu)
+    with run.reading(f"{name}/{model_file(name)}") as path:
+        if name.is_network:
+            return models.saved(Architecture(name), path, threshold)
+        if linear is None or record is None:
+            raise DataError(f"{run.folder}: has not all that its {name} consists of")
+        return models.ensemble(record, run.member_weights(), linear)
 
 
 def predict(predictor: Predictor, texts: Iterable[list[str]]) -> Iterator[list[Answer]]:

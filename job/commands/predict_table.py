@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,12 +19,14 @@ from job.data.sheet import Cells, Sheet, kind
 from job.errors import ConfigurationError, DataError, OutputError
 from job.files import atomic
 from job.network.predictor import Predictor
+from job.output.cells import is_formula
 from job.records.base import without_lone_surrogates
 
 log = logging.getLogger(__name__)
 OUTPUTS = (".csv", ".tsv", ".jsonl", ".parquet", ".csv.gz", ".tsv.gz", ".jsonl.gz")
 """The endings of tables that are written."""
 _ADDED = ("probability", "label", "known_words")
+_FOR_SPREADSHEETS = (".csv", ".tsv")
 _ROWS = 2048
 _Writer = Callable[[list[Cells]], None]
 
@@ -53,13 +56,24 @@ def judge(
         _check(output, sheet.path)
     for said in [notice] if notice else []:
         log.info(f"data: {said}")
+    formulas = 0
     with _writer(output, standard_output, [*columns, *added], sheet) as write:
         for rows, answers in _judged(predictor, sheet, text):
+            formulas += sum(isinstance(value, str) and is_formula(value) for cells in rows for value in cells.values())
             write([cells | dict(zip(added, _values(answer), strict=True)) for cells, answer in zip(rows, answers, strict=True)])
+    # Of a table of that kind they are as they were.
+    if formulas and _is_for_spreadsheets(output, standard_output) and kind(sheet.path) not in _FOR_SPREADSHEETS:
+        log.warning(
+            f"{sheet.path}: cells that begin as formulas do: {formulas:,}; they are carried through unchanged, so import them into a spreadsheet as text"
+        )
     for said in sheet.notices:
         log.info(f"data: {said}")
     for said in sheet.warnings:
         log.warning(said)
+
+
+def _is_for_spreadsheets(output: Path | None, standard_output: tuple[IO[str], str]) -> bool:
+    return (standard_output[1] if output is None else kind(output)) in _FOR_SPREADSHEETS
 
 
 def _free(name: str, columns: list[str]) -> str:
@@ -71,7 +85,7 @@ def _free(name: str, columns: list[str]) -> str:
 def _check(output: Path, table: Path) -> None:
     """Before anything is judged."""
     with atomic.explained(output):
-        if output.resolve() == table.resolve():
+        if os.path.realpath(output) == os.path.realpath(table):
             raise ConfigurationError(f"--output {output}: is the table that is read; name another file")
         if output.is_dir():
             raise OutputError(f"--output {output}: is a folder; expected the name of a file")

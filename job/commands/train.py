@@ -19,7 +19,7 @@ from job.data.imdb import used_word_index
 from job.data.reviews import Parts, Reviews, split
 from job.machine import environment, provenance
 from job.network import kernel
-from job.output import existing, finished
+from job.output import content, existing, finished
 from job.output.finished import FinishedRun, VerifiedRun
 from job.output.folder import WORD_INDEX, Content, Output, to_npy
 from job.output.predictions import TestReviews
@@ -182,7 +182,7 @@ class _Job:
         return findings.faults(self._corpus)
 
     def _begin(self, device: DeviceRecord) -> None:
-        there = None if self._fresh else finished.read_record(self._output.folder)
+        there = None if self._fresh else content.read_record(self._output.folder / finished.RECORD)
         began = provenance.start()
         self._record = RunRecord(
             version=job.__version__,

@@ -24,6 +24,7 @@ from job.data.sources import open_source
 from job.data.tokens import FIRST_WORD_ID
 from job.errors import DataError, InputOutputError, OutputError
 from job.files import checksum
+from job.files.reading import require_files
 from job.records.data import Reading
 from job.source import DataSource
 
@@ -255,6 +256,7 @@ def _map(folder: Path) -> Corpus:
         DataError: It is damaged.
     """
     try:
+        require_files(folder)
         record = json.loads((folder / "corpus.json").read_text("utf-8"))
         record["reading"] = Reading.model_validate(record["reading"])
         arrays = {
@@ -270,5 +272,5 @@ def _map(folder: Path) -> Corpus:
         if corpus.offsets[-1] != len(corpus.tokens) or {len(corpus.offsets) - 1} != lengths:
             raise ValueError("its arrays do not belong together")
         return corpus
-    except (OSError, EOFError, ValueError, TypeError, IndexError, KeyError) as error:
+    except (OSError, EOFError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise DataError(f"{folder}: this encoded data set is damaged ({error})") from None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from job.data import ngrams
 from job.data.corpus import release
 from job.data.ngrams import Ngrams
+from job.files.reading import require_files
 
 KINDS = 6
 """Numbers a token: three ratios, three weights."""
@@ -64,9 +65,16 @@ class Tables:
 
     @classmethod
     def of_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Self:
-        """What `arrays` gave."""
+        """What `arrays` gave; raises `ValueError` or `LookupError` where that is something else."""
         known = Ngrams(int(arrays["vocabulary_size"][0]), arrays["bigrams"], arrays["trigrams"])
-        return cls(known, arrays["values"], arrays["scales"], arrays["bias"][0])
+        found = cls(known, arrays["values"], arrays["scales"], arrays["bias"][0])
+        if (
+            (found.values.shape, found.scales.shape) != ((len(known) + 1, 2), (KINDS,))
+            or known.bigrams.ndim != 1
+            or known.trigrams.ndim != 1
+        ):
+            raise ValueError("its arrays do not belong together")
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +108,7 @@ class Evidence:
     @classmethod
     def read(cls, folder: Path) -> Self:
         """What job/training/evidence.py wrote into a folder; the numbers are mapped."""
+        require_files(folder)
         names = ("offsets", "logits", "bigrams", "trigrams", "vocabulary_size", "values", "scales", "bias")
         arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in names}
         numbers = np.load(folder / "numbers.npy", mmap_mode="r", allow_pickle=False)

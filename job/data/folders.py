@@ -13,7 +13,7 @@ from job.data.parts import LEFT_OUT, TEST, TRAIN, UNSAID, VALIDATION
 from job.data.rows import Reader, Row
 from job.data.sheet import MAX_TEXT, reading
 from job.errors import DataError
-from job.files.reading import explained
+from job.files.reading import explained, is_inside
 
 LAYOUT = "train/pos/*.txt and train/neg/*.txt (and test/ likewise), or pos/*.txt and neg/*.txt"
 _LABELS = ("neg", "pos", "negative", "positive")
@@ -192,7 +192,7 @@ class FolderReader(_LayoutReader):
 
 def stay_inside(path: Path, folder: Path) -> None:
     """Makes sure that a file of a folder is no link that leads out of it."""
-    if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+    if path.is_symlink() and not is_inside(path, folder):
         raise DataError(f"{path}: is a link that leads out of the data folder; such links are not followed")
 
 

@@ -14,7 +14,7 @@ from job.data.rows import Reader, Row
 from job.data.sheet import KINDS, MAX_TEXT, Cells, Sheet, kind
 from job.data.sheets import is_fasttext
 from job.errors import DataError, MissingInputError
-from job.files.reading import explained
+from job.files.reading import explained, is_inside
 from job.records.base import without_lone_surrogates
 from job.source import Columns, DataSource
 
@@ -55,7 +55,7 @@ def open_reader(path: Path, source: DataSource, is_beside: bool = False) -> Read
 
 def _is_unsup_used(path: Path, source: DataSource) -> bool:
     """Whether what lies there without labels is named by --unlabelled."""
-    return source.unlabelled is not None and Path(source.unlabelled).resolve().is_relative_to(path.resolve())
+    return source.unlabelled is not None and is_inside(Path(source.unlabelled), path)
 
 
 def tables_in(folder: Path) -> list[tuple[Path, int]]:

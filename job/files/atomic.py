@@ -66,9 +66,10 @@ def sweep(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a file or a folder if it can; one that stays is in the way, but does no harm."""
+    """Removes a folder, or whatever else is there, if it can; one that stays is in the way, but does no harm."""
     with contextlib.suppress(OSError):
-        path.unlink() if path.is_file() or path.is_symlink() else shutil.rmtree(path)
+        # Of a FIFO, `rmtree` would wait for who writes to it.
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def write(path: Path, content: bytes | Iterable[bytes], guard: Callable[[], None] = lambda: None) -> None:

@@ -3,8 +3,10 @@
 import hashlib
 from pathlib import Path
 
+from job.files import reading
+
 
 def of_file(path: Path, algorithm: str = "sha256") -> str:
-    """Hexadecimal digest of a file's content."""
-    with path.open("rb") as stream:
+    """Hexadecimal digest of a file's content; raises what `reading.opened` does."""
+    with reading.opened(path) as stream:
         return hashlib.file_digest(stream, algorithm).hexdigest()

@@ -7,6 +7,7 @@ harms nobody.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -28,6 +29,8 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Always this many bytes, so that a renewal replaces all of the one before.
 _SIZE = 512
 _SETTLE_SECONDS = 1.0
+# No link is followed to a file elsewhere, and no FIFO waited for.
+_AS_IT_IS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # A holder on another machine counts as dead after this long without a renewal.
 PATIENCE_SECONDS = 60.0
 
@@ -68,7 +71,7 @@ class WriterLock:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        with self._busy, contextlib.suppress(OSError):
+        with self._busy, contextlib.suppress(OSError, OutputError):
             if self._holder(_read(self._path)).get("token") == self._token:
                 self._path.unlink()
         self._let_go()
@@ -143,7 +146,7 @@ class WriterLock:
         if self._holder(content).get("boot") != _boot():
             return False
         try:
-            descriptor = os.open(self._path, os.O_RDWR)
+            descriptor = os.open(self._path, os.O_RDWR | _AS_IT_IS)
         except OSError:
             return False
         if _flock(descriptor) and _is_still(self._path, descriptor):
@@ -207,10 +210,28 @@ def _name(holder: dict[str, Any]) -> str:
 
 
 def _read(path: Path) -> bytes | None:
+    """None where there is no lock; raises `OutputError` where something else than a job's lock is in its place."""
     try:
-        return path.read_bytes()[:_SIZE]
+        descriptor = os.open(path, os.O_RDONLY | _AS_IT_IS)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        # A link, and a socket.
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise _taken(path) from None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _taken(path)
+        return os.read(descriptor, _SIZE)
+    finally:
+        os.close(descriptor)
+
+
+def _taken(path: Path) -> OutputError:
+    return OutputError(
+        f"{path}: expected a lock file that a job wrote, and it is a link, a folder or the like; remove it, or choose another --output"
+    )
 
 
 def _flock(descriptor: int) -> bool:

@@ -1,5 +1,7 @@
 """The two networks, in stock Keras layers: embedding, recurrent layer, pooling, one logit."""
 
+import contextlib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from job.data.evidence import Tables
 from job.data.tokens import FIRST_WORD_ID
-from job.errors import ConfigurationError
+from job.errors import ConfigurationError, DataError
 from job.presets import PAD, UNKNOWN, Architecture, Hyperparameters
 
 NETWORK = "network"
@@ -106,21 +108,39 @@ def set_weights(network: keras.Model, weights: list[NDArray[Any]]) -> None:
     """
     if [array.shape for array in weights] != [variable.shape for variable in network.weights]:
         raise ConfigurationError(
-            "the unfinished run is of an earlier version, which gave embeddings to more words than there are; "
+            "its weights are not of this network, as an earlier version gave embeddings to more words than there are; "
             "pass --fresh to discard it, or choose another --output"
         )
     network.set_weights(weights)
 
 
-def load(path: Path) -> keras.Model:
-    """The network in a model.keras, without the tables that stand before it."""
-    whole = keras.saving.load_model(path)
-    names = [layer.name for layer in whole.layers]
-    if "bigram_embedding" in names:
-        raise ConfigurationError(
-            f"{path}: is of an earlier version, whose networks had embeddings of bigrams; use that version, or the SavedModel beside it"
-        )
-    return whole.get_layer(NETWORK) if NETWORK in names else whole
+def load(
+    path: Path, architecture: Architecture, values: Hyperparameters, words: int, tables: Tables | None = None
+) -> keras.Model:
+    """The network in a model.keras, without the tables that stand before it.
+
+    Its weights alone are taken from the file. The layers are made here and not as the file says, as whoever made it decides
+    what Keras would call for them.
+
+    Args:
+        words: How many there are in the vocabulary.
+        tables: Those that stand before it, where it reads evidence.
+
+    Raises:
+        DataError: The weights are of another network.
+    """
+    # Those of earlier versions have embeddings for more words than there are.
+    for known in (words, None):
+        network = build(architecture, values, 0, known)
+        whole = network if tables is None else with_tables(network, values, tables)
+        # Where a file holds nothing for a layer, Keras warns and leaves the layer as it was made.
+        with warnings.catch_warnings(), contextlib.suppress(ValueError, LookupError, UserWarning):
+            warnings.simplefilter("error", UserWarning)
+            whole.load_weights(path)
+            return network
+    raise DataError(
+        f"{path}: its weights are not those of a network with the settings in run.json; if it is of an earlier version, use that, or the SavedModel beside it"
+    )
 
 
 def as_input(values: Hyperparameters, tokens: tf.Tensor) -> tf.Tensor:

@@ -12,7 +12,8 @@ import pydantic
 
 from job.errors import ConfigurationError, DataError
 from job.files import atomic, checksum
-from job.output.finished import METRICS, RECORD, VerifiedRun, read_json
+from job.output.content import read_json
+from job.output.finished import METRICS, RECORD, VerifiedRun
 from job.records.run import Identity
 
 
@@ -20,7 +21,7 @@ def free_folder(output: Path, name: str) -> Path:
     """A folder beside `output` that is not there yet, called after it and after what is to be kept in it."""
     word = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "run"
     names = (
-        f"{output.resolve().name or 'output'}-{word}{number}"
+        f"{Path(os.path.realpath(output)).name or 'output'}-{word}{number}"
         for number in itertools.chain([""], (f"-{each}" for each in itertools.count(2)))
     )
     return next(path for path in map(output.parent.joinpath, names) if not os.path.lexists(path))
@@ -40,7 +41,11 @@ def find(folder: Path, identity: Identity, another: Callable[[], Path], fresh: b
     with atomic.explained(folder / METRICS):
         if fresh and not (folder / METRICS).exists():
             return None
-        values, metrics = read_json(folder / RECORD), read_json(folder / METRICS)
+        try:
+            values, metrics = read_json(folder / RECORD), read_json(folder / METRICS)
+        except ConfigurationError as error:
+            remedy = "or --fresh to discard it" if not os.path.lexists(folder / METRICS) else "or remove the folder"
+            raise ConfigurationError(f"{error}; choose another --output, {remedy}") from None
     if values is None and metrics is None:
         return None
     there = _identity(values)

@@ -1,20 +1,20 @@
 """A finished run: as it was made, or as it is read back from its folder."""
 
-import csv
-import json
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import numpy as np
-import pydantic
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from job.errors import ConfigurationError, DataError, MissingInputError
 from job.files import checksum, reading
-from job.output import predictions
+from job.output import content, predictions
+from job.output.content import read_json
 from job.output.ensemble import compile_ensemble
 from job.output.metrics import compile_metrics
 from job.output.predictions import TestReviews
@@ -25,11 +25,10 @@ from job.output.results import (
     Teaching,
     TrialResult,
     Trials,
-    teacher_name,
     weights_of_safetensors,
 )
+from job.output.selftraining import read_teaching
 from job.presets import Architecture, ModelName, PresetName
-from job.records.history import HistoryRow
 from job.records.metrics import DataRecord, Metrics
 from job.records.run import Examples, RunRecord, now
 from job.records.trials import BaselineRecord
@@ -42,7 +41,8 @@ VOCABULARY, TRAINING_HASHES = "vocabulary.json", "training_hashes.npy"
 HISTORY, SAVED_MODEL = "history.csv", "saved_model"
 _NETWORK, _WEIGHTS = "model.keras", "model.safetensors"
 _BASELINE, _ENSEMBLE = (str(ModelName.baseline), 0), (str(ModelName.ensemble), 0)
-_Kind = TypeVar("_Kind", Metrics, RunRecord)
+_Loaded = TypeVar("_Loaded")
+_WORDS = TypeAdapter(list[str])
 
 
 def model_file(name: ModelName | Architecture) -> str:
@@ -81,19 +81,19 @@ class VerifiedRun:
         try:
             record, metrics = read_json(folder / RECORD), read_json(folder / METRICS)
         except ConfigurationError as error:
-            raise DataError(str(error).split(";")[0]) from None
+            raise DataError(str(error)) from None
         if metrics is None:
             state = "an unfinished run: run the same `train` command again to continue it" if record else "no run"
             raise MissingInputError(f"{folder}: has no metrics.json, so it holds {state}")
-        parsed = _parsed(folder / METRICS, Metrics, metrics)
+        parsed = content.parsed(folder / METRICS, Metrics, metrics)
         if record is None or not isinstance(record.get("files"), dict):
             raise DataError(f"{folder / RECORD}: is missing or holds no hashes, so the files cannot be verified")
         digest = checksum.of_file(folder / RECORD)
-        run = VerifiedRun(folder=folder, record=_parsed(folder / RECORD, RunRecord, record), metrics=parsed, record_hash=digest)
-        for name, expected in (run.record.files or {}).items():
+        told = content.parsed(folder / RECORD, RunRecord, record)
+        for name, expected in (told.files or {}).items():
             if name != but:
-                _verify(folder, name, expected)
-        return run
+                content.verify(folder, name, expected)
+        return VerifiedRun(folder=folder, record=told, metrics=parsed, record_hash=digest)
 
     def holds(self, trials: Iterable[tuple[Architecture, int]]) -> bool:
         """Whether all of these architectures and seeds were trained."""
@@ -102,39 +102,68 @@ class VerifiedRun:
 
     def models(self) -> list[ModelName]:
         """Those that can be asked: of networks that did not diverge, and the linear one and the ensemble where they were kept."""
-        with _readable(self.folder):
-            return [name for name in ModelName if (self.folder / name / model_file(name)).exists()]
+        told = self.metrics
+        trained = {name for name, entry in told.architectures.items() if entry.best_seed is not None}
+        known = {*trained, ModelName.baseline, *([ModelName.ensemble] if told.ensemble else [])}
+        return [name for name in ModelName if name in known and self.has(f"{name}/{model_file(name)}")]
 
     def words(self) -> list[str]:
-        """The vocabulary by rank."""
-        with _readable(self.folder):
-            words: list[str] = json.loads((self.folder / VOCABULARY).read_text("utf-8"))
-        return words
+        """The vocabulary by rank; raises, as the next ones do, `DataError` where the file holds something else."""
+        with self.reading(VOCABULARY) as path:
+            return _WORDS.validate_json(reading.content(path), strict=True)
 
     def evidence(self) -> dict[str, NDArray[Any]] | None:
         """The arrays of the tables that its networks look up (job/data/evidence.py); None where they read none."""
         from safetensors.numpy import load
 
-        path = self.folder / EVIDENCE
-        with _readable(self.folder):
-            return dict(load(path.read_bytes())) if path.exists() else None
+        return self._loaded(EVIDENCE, load)
 
     def linear_weights(self) -> LinearWeights | None:
         """The baseline's; None where it was not kept."""
-        path = self.folder / ModelName.baseline / model_file(ModelName.baseline)
-        with _readable(self.folder):
-            return LinearWeights.of_safetensors(path.read_bytes()) if path.exists() else None
+        return self._loaded(f"{ModelName.baseline}/{_WEIGHTS}", LinearWeights.of_safetensors)
 
     def member_weights(self) -> dict[tuple[str, int], list[NDArray[np.float32]]]:
         """The weights of the ensemble's networks by architecture and seed; none where there is no ensemble."""
-        path = self.folder / ModelName.ensemble / model_file(ModelName.ensemble)
-        with _readable(self.folder):
-            return weights_of_safetensors(path.read_bytes()) if path.exists() else {}
+        return self._loaded(f"{ModelName.ensemble}/{_WEIGHTS}", weights_of_safetensors) or {}
+
+    def _loaded(self, name: str, load: Callable[[bytes], _Loaded]) -> _Loaded | None:
+        if not self.has(name):
+            return None
+        with self.reading(name) as path:
+            return load(reading.content(path))
 
     def training_hashes(self) -> NDArray[np.uint64]:
         """Hashes of the texts that the run was trained on or validated with, <uint64>[reviews]."""
+        with self.reading(TRAINING_HASHES) as path:
+            # Mapped, as an array is then no larger than its file, whatever its header says.
+            return np.array(np.load(path, mmap_mode="r", allow_pickle=False), np.uint64)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of this name."""
         with _readable(self.folder):
-            return np.asarray(np.load(self.folder / TRAINING_HASHES, allow_pickle=False))
+            return (self.folder / name).exists()
+
+    def within(self, name: str) -> list[str]:
+        """The files of a folder, or the file of this name: of those that were verified."""
+        return [file for file in self.record.files or {} if file == name or file.startswith(f"{name}/")]
+
+    def copy(self, name: str, path: Path) -> None:
+        """Copies what is `within` a name, and nothing that lies beside it; raises `OSError`."""
+        for file in self.within(name):
+            target = path / Path(file).relative_to(name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(content.file(self.folder, file), target)
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[Path]:
+        """Gives the path of a file, and explains what goes wrong while it is read and made sense of.
+
+        Raises:
+            MissingInputError: It is not there, is no file, or a link out of the run.
+            DataError: It holds something else.
+        """
+        with _readable(self.folder), content.understood(self.folder / name):
+            yield content.file(self.folder, name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,21 +217,34 @@ class FinishedRun(VerifiedRun):
 
     @classmethod
     def of_verified(cls, run: VerifiedRun) -> Self:
-        """Reads the rest of a run whose files were verified."""
-        with _readable(run.folder):
-            return cls._read(run)
+        """Reads the rest of a run whose files were verified.
+
+        Raises:
+            MissingInputError: A file is missing.
+            DataError: One holds something else than this version writes, or several do not belong together.
+        """
+        with content.understood(run.folder):
+            read = cls._read(run)
+        read._require_one_run()
+        return read
 
     @classmethod
     def _read(cls, run: VerifiedRun) -> Self:
         folder, metrics = run.folder, run.metrics
-        if not (folder / EXAMPLES).exists():
+        if not run.has(EXAMPLES):
             raise MissingInputError(f"{folder}: has no {EXAMPLES}, so another version of this program made it; train again")
-        probabilities = predictions.read(folder / PREDICTIONS)
-        path = folder / VALIDATION_PREDICTIONS
-        of_validation = predictions.read(path) if path.exists() else {}
+        with run.reading(EXAMPLES) as path:
+            examples = Examples.parse(reading.content(path))
+        with run.reading(PREDICTIONS) as path:
+            probabilities, test = predictions.read(path), predictions.read_test(path)
+        of_validation, validation = predictions.Predictions(), TestReviews(labels=np.empty(0, np.int8))
+        if run.has(VALIDATION_PREDICTIONS):
+            with run.reading(VALIDATION_PREDICTIONS) as path:
+                of_validation, validation = predictions.read(path), predictions.read_test(path)
         nothing, weights, trials = np.empty(0, np.float32), run.member_weights(), Trials()
         for name, entry in metrics.architectures.items():
-            history = _read_history(folder / name / HISTORY)
+            with run.reading(f"{name}/{HISTORY}") as path:
+                history = content.read_history(path)
             for record in entry.runs:
                 rows = [row for row in history if row.seed == record.seed]
                 key = (str(name), record.seed)
@@ -216,14 +258,43 @@ class FinishedRun(VerifiedRun):
             metrics=metrics,
             trials=trials,
             baseline=BaselineResult(baseline, probabilities[_BASELINE], validation=of_validation.get(_BASELINE, nothing)),
-            test=predictions.read_test(folder / PREDICTIONS),
-            validation=predictions.read_test(path) if path.exists() else TestReviews(labels=np.empty(0, np.int8)),
+            test=test,
+            validation=validation,
             ensemble=EnsembleResult(metrics.ensemble, probabilities[_ENSEMBLE], of_validation[_ENSEMBLE])
             if metrics.ensemble
             else None,
-            teaching=_teaching(metrics, probabilities),
-            examples=Examples.parse((folder / EXAMPLES).read_bytes()),
+            teaching=read_teaching(metrics, probabilities),
+            examples=examples,
         )
+
+    def _require_one_run(self) -> None:
+        """Makes sure that what was read of several files is of the same trainings and reviews; raises `DataError`."""
+        folder, tests, told = self.folder, len(self.labels), self.examples
+
+        def require(is_so: bool, what: str) -> None:
+            if not is_so:
+                raise DataError(f"{folder}: its files do not belong together ({what})")
+
+        for name, result in self.trials:
+            who = f"{name}, seed {result.record.seed}"
+            answered = (tests,) if result.record.status == "finished" else (0, tests)
+            require(len(result.probabilities) in answered, f"{PREDICTIONS} has no answer of {who} to each test review")
+            require(
+                len(result.validation) in (0, len(self.validation.labels)),
+                f"{VALIDATION_PREDICTIONS} has no answer of {who} to each validation review",
+            )
+        for name, entry in self.metrics.architectures.items():
+            seeds = [each.seed for each in entry.runs if each.status == "finished"] or [None]
+            require(entry.best_seed in seeds, f"the best seed of {name} in {METRICS} is none that was finished")
+            require(name in self.record.identity.hyperparameters, f"{RECORD} has no hyperparameters of {name}")
+        for each in [self.baseline, *([self.ensemble] if self.ensemble else [])]:
+            require(
+                len(each.probabilities) == tests,
+                f"{PREDICTIONS} has no answer of the baseline or the ensemble to each test review",
+            )
+        chosen = {number for numbers in (*told.most_wrong.values(), told.disagreements) for number in numbers}
+        is_of_these = len(told.lengths) == tests and all(0 <= number < tests and str(number) in told.texts for number in chosen)
+        require(is_of_these, f"{EXAMPLES} is of other test reviews")
 
     def without_weights(self) -> Self:
         """The same run, for what needs no models."""
@@ -244,65 +315,5 @@ class FinishedRun(VerifiedRun):
         return np.stack([result.probabilities for result in self.trials.of(name) if len(result.probabilities)])
 
 
-def read_record(folder: Path) -> RunRecord | None:
-    """run.json, of a finished run or not; None where it is not there, or of another version."""
-    values = read_json(folder / RECORD)
-    try:
-        return RunRecord.parse(json.dumps(values).encode()) if values else None
-    except (pydantic.ValidationError, ConfigurationError):
-        return None
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON file of a run, or None where it is not there.
-
-    Raises:
-        ConfigurationError: It is no JSON object, so this folder holds something else.
-        OSError: Reading failed.
-    """
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    except (IsADirectoryError, ValueError, RecursionError) as error:
-        raise ConfigurationError(
-            f"{path}: cannot be read as a run's file ({error}); choose another --output, or --fresh to discard it"
-        ) from None
-    if not isinstance(value, dict):
-        raise ConfigurationError(f"{path}: expected a JSON object; choose another --output, or --fresh to discard it")
-    return value
-
-
-def _parsed(path: Path, kind: type[_Kind], values: dict[str, Any]) -> _Kind:
-    try:
-        return kind.parse(json.dumps(values).encode())
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"])
-        what = "is a required property" if first["type"] == "missing" else " ".join(first["msg"].split())[:300]
-        raise DataError(f"{path}: ${place}: {what}") from None
-
-
 def _readable(folder: Path) -> AbstractContextManager[None]:
     return reading.explained(folder, "the --output of a finished run that this user may read")
-
-
-def _verify(folder: Path, name: str, expected: str) -> None:
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
-        raise DataError(f"{path}: is missing from the run")
-    if checksum.of_file(path) != expected:
-        raise DataError(f"{path}: was changed since the run ended (its SHA-256 is not the one in run.json)")
-
-
-def _teaching(metrics: Metrics, probabilities: predictions.Predictions) -> Teaching | None:
-    told = metrics.self_training
-    if told is None:
-        return None
-    networks = {name: (each, probabilities[teacher_name(name), each.seed]) for name, each in told.labels_alone.items()}
-    return Teaching(told.texts, told.teacher, told.guesses_sha256, networks)
-
-
-def _read_history(path: Path) -> list[HistoryRow]:
-    with path.open(newline="") as stream:
-        return [HistoryRow.of_cells(cells) for cells in csv.DictReader(stream)]

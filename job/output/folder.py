@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import itertools
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,8 +20,8 @@ from numpy.typing import NDArray
 from job.errors import InputOutputError, OutputError
 from job.files import atomic, checksum
 from job.files.lock import WriterLock
-from job.output import checkpoints, finished, outbox, predictions
-from job.output.checkpoints import Checkpoints, Snapshot
+from job.output import finished, outbox, predictions
+from job.output.checkpoints import Checkpoints, Snapshot, Store
 from job.output.finished import FinishedRun, VerifiedRun
 from job.output.results import BaselineResult, TrialResult, teacher_name
 from job.presets import Architecture, ModelName
@@ -44,6 +45,7 @@ _FILES = (
     *_OTHERS,
     *outbox.FILES,
 )
+_FOLDERS = (*ModelName, EVENTS, "checkpoints")
 
 
 def to_npy(array: NDArray[Any]) -> bytes:
@@ -60,6 +62,7 @@ class Output:
         self.folder = folder
         self._checkpoints = folder / "checkpoints"
         self._lock: WriterLock | None = None
+        self._run = ""
 
     def prepare(self) -> None:
         """Makes sure that the folder can be written, before an hour is spent on training.
@@ -68,7 +71,7 @@ class Output:
             OutputError: It cannot.
         """
         try:
-            str(self.folder.resolve()).encode()
+            os.path.realpath(self.folder).encode()
         except UnicodeEncodeError:
             raise OutputError(
                 f"{self.folder}: is no path in UTF-8, and TensorFlow writes to no other; choose another --output"
@@ -79,6 +82,12 @@ class Output:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 probe.write_bytes(b"")
                 probe.unlink()
+                for place in (self.folder / name for name in _FOLDERS):
+                    # What is written by a link would lie outside of the output.
+                    if place.is_symlink() or (place.exists() and not place.is_dir()):
+                        raise OutputError(
+                            f"{place}: expected a folder, or nothing; remove what is there, or choose another --output"
+                        )
         except InputOutputError as error:
             raise OutputError(str(error)) from None  # nothing was begun, so nothing failed midway
 
@@ -88,7 +97,7 @@ class Output:
             mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
         except OSError:
             return False
-        path = self.folder.resolve()
+        path = Path(os.path.realpath(self.folder))
         # The last of the longest: a mount hides what was mounted there before.
         place = max(reversed(mounts), key=lambda fields: len(fields[4]) if path.is_relative_to(fields[4]) else 0)
         return place[4] == "/" and "overlay" in place[place.index("-") + 1]
@@ -129,7 +138,8 @@ class Output:
         atomic.write(self.folder / name, content, self._guard)
 
     def write_record(self, record: RunRecord) -> None:
-        """Writes run.json."""
+        """Writes run.json. From then on, what is kept is that run's."""
+        self._run = record.fingerprint
         self.write_file(finished.RECORD, record.to_json())
 
     def has_begun(self) -> bool:
@@ -154,42 +164,43 @@ class Output:
         """Removes a run's files, metrics.json first; other files in the folder stay."""
         self._guard()
         with atomic.explained(self.folder):
-            for name in _FILES:
-                (self.folder / name).unlink(missing_ok=True)
-            for name in (*ModelName, EVENTS, "checkpoints"):
-                if (self.folder / name).is_dir():
-                    shutil.rmtree(self.folder / name)
+            for path in (self.folder / name for name in (*_FILES, *_FOLDERS)):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
 
     def checkpoints(self, name: str, seed: int) -> Checkpoints:
         """The snapshots of a training in work."""
-        return Checkpoints(self._checkpoints, f"{name}-{seed}", self._guard)
+        return Checkpoints(self._store, f"{name}-{seed}")
+
+    @property
+    def _store(self) -> Store:
+        return Store(self._checkpoints, self._run, self._guard)
 
     def save_result(self, name: str, result: TrialResult) -> None:
         """Keeps a finished trial until the whole run is finished."""
-        checkpoints.save(self._checkpoints, f"{name}-{result.record.seed}-result", result.to_snapshot(), self._guard)
+        self._store.save(f"{name}-{result.record.seed}-result", result.to_snapshot())
 
     def load_result(self, name: str, seed: int) -> TrialResult | None:
         """What `save_result` kept, or None where nothing whole is there."""
-        snapshot = checkpoints.load(self._checkpoints, f"{name}-{seed}-result")
-        return TrialResult.of_snapshot(snapshot) if snapshot else None
+        return self._store.load(f"{name}-{seed}-result", TrialResult.of_snapshot)
 
     def save_baseline(self, result: BaselineResult) -> None:
         """Keeps the finished baseline until the whole run is finished."""
-        checkpoints.save(self._checkpoints, _BASELINE_RESULT, result.to_snapshot(), self._guard)
+        self._store.save(_BASELINE_RESULT, result.to_snapshot())
 
     def load_baseline(self) -> BaselineResult | None:
         """What `save_baseline` kept, or None where nothing whole is there."""
-        snapshot = checkpoints.load(self._checkpoints, _BASELINE_RESULT)
-        return BaselineResult.of_snapshot(snapshot) if snapshot else None
+        return self._store.load(_BASELINE_RESULT, BaselineResult.of_snapshot)
 
     def save_array(self, name: str, array: NDArray[Any]) -> None:
         """Keeps what took long to compute until the whole run is finished."""
-        checkpoints.save(self._checkpoints, name, Snapshot({}, {"array": array}), self._guard)
+        self._store.save(name, Snapshot({}, {"array": array}))
 
     def load_array(self, name: str) -> NDArray[Any] | None:
         """What `save_array` kept, or None where nothing whole is there."""
-        snapshot = checkpoints.load(self._checkpoints, name)
-        return snapshot.arrays["array"] if snapshot else None
+        return self._store.load(name, lambda snapshot: snapshot.arrays["array"])
 
     def publish(
         self,

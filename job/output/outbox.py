@@ -5,15 +5,17 @@ to which of the server's runs. Neither is among the files that a finished run is
 """
 
 import json
+import os
 import threading
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import pydantic
 
-from job.files import atomic
+from job.errors import OutputError
+from job.files import atomic, reading
 from job.records.base import Count, Record
 
 STATE, JOURNAL = "mlflow.json", "mlflow.jsonl"
@@ -53,6 +55,7 @@ class Outbox:
 
     Raises:
         OSError: The files cannot be read.
+        OutputError: They are none.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -98,7 +101,7 @@ class Outbox:
             with atomic.explained(self.folder / JOURNAL):
                 self._is_torn = True
                 # Not flushed to the disk: that a machine loses its power costs the server some figures, and the run nothing.
-                with (self.folder / JOURNAL).open("ab") as stream:
+                with _appended(self.folder / JOURNAL) as stream:
                     end = stream.tell() + len(before)
                     stream.write(before + b"".join(lines))
                 self._is_torn = False
@@ -144,7 +147,15 @@ def _state(content: bytes) -> State:
 
 
 def _read(path: Path) -> bytes:
+    """Nothing of what is not there; raises `OutputError` where it is no file."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        # What is told would be written elsewhere, or read by nobody.
+        raise OutputError(f"{path}: expected a file, or nothing; remove what is there, or choose another --output")
     try:
-        return path.read_bytes()
+        return reading.content(path)
     except FileNotFoundError:
         return b""
+
+
+def _appended(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666), "ab")

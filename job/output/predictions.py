@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from job.output.cells import of_cell, to_cell
+
 _HEADER = ["architecture", "seed", "review", "label", "probability"]
 
 
@@ -51,7 +53,7 @@ def lines(test: TestReviews, trainings: Iterable[tuple[str, int, NDArray[np.floa
 
 def _quoted(text: str | None) -> str:
     """A cell of a CSV file (RFC 4180), quoted always, so that an empty text is another one than none."""
-    return "" if text is None else '"' + text.replace('"', '""') + '"'
+    return "" if text is None else '"' + to_cell(text).replace('"', '""') + '"'
 
 
 def read(path: Path) -> Predictions:
@@ -100,7 +102,8 @@ def read_test(path: Path) -> TestReviews:
             count = len(ours) if ours.all() else int(np.argmin(ours))
             labels += batch["label"].to_pylist()[:count]
             rows += batch["row"].to_pylist()[:count] if "row" in names else []
-            ids += batch["id"].to_pylist()[:count] if "id" in names else []
+            told = batch["id"].to_pylist()[:count] if "id" in names else []
+            ids += [None if each is None else of_cell(each) for each in told]
             if count < len(ours):
                 break
     return TestReviews(

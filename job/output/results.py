@@ -92,10 +92,18 @@ class LinearWeights:
 
     @classmethod
     def of_safetensors(cls, content: bytes) -> Self:
-        """What `to_safetensors` made."""
+        """What `to_safetensors` made; raises `ValueError`, `TypeError` or `SafetensorError` where that is something else."""
         from safetensors.numpy import load
 
-        return cls(**load(content))
+        made = cls(**load(content))
+        alike = [(made.bigrams, made.bigram_weights), (made.trigrams, made.trigram_weights)]
+        if (
+            (made.bias.shape, made.vocabulary_size.shape, made.words.ndim) != ((1,), (1,), 1)
+            or any(one.ndim != 1 or one.shape != other.shape for one, other in alike)
+            or len(made.words) > made.vocabulary_size[0]
+        ):
+            raise ValueError("its arrays do not belong together")
+        return made
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """By field."""

@@ -5,9 +5,11 @@ from numpy.typing import NDArray
 
 from job.analysis import scores
 from job.analysis.comparison import SIGNIFICANT, Answers, compare
-from job.output.results import Teaching, Trials
+from job.output.predictions import Predictions
+from job.output.results import Teaching, Trials, teacher_name
 from job.presets import Architecture
 from job.records.comparison import Comparison
+from job.records.metrics import Metrics
 from job.records.selftraining import SelfTraining
 
 
@@ -35,3 +37,12 @@ def compile_selftraining(teaching: Teaching, trials: Trials, labels: NDArray[np.
         gains=gains,
         verdict=f"{teaching.texts:,} texts without labels brought {' and '.join(said) or 'nothing that could be measured'}.",
     )
+
+
+def read_teaching(metrics: Metrics, probabilities: Predictions) -> Teaching | None:
+    """The results that the record was compiled from, where there is one."""
+    told = metrics.self_training
+    if told is None:
+        return None
+    networks = {name: (each, probabilities[teacher_name(name), each.seed]) for name, each in told.labels_alone.items()}
+    return Teaching(told.texts, told.teacher, told.guesses_sha256, networks)

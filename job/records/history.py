@@ -38,13 +38,16 @@ class HistoryRow:
 
     @classmethod
     def of_cells(cls, cells: dict[str, str]) -> "HistoryRow":
-        """From a row of history.csv."""
-        numbers: dict[str, Any] = {name: float(cells[name]) if cells[name] else None for name in _NUMBERS}
+        """From a row of history.csv; raises `LookupError`, `TypeError` or `ValueError` where it is none."""
+        numbers: dict[str, Any] = {
+            name: None if name in _MAY_BE_MISSING and not cells[name] else float(cells[name]) for name in _NUMBERS
+        }
         epoch = Epoch(epoch=int(cells["epoch"]), **numbers)
         distance = int(cells["distance"]) if "distance" in cells else None
         return cls(seed=int(cells["seed"]), epoch=epoch, distance=distance, remedy=cells.get("remedy") or None)
 
 
+_MAY_BE_MISSING = ("validation_loss", "validation_accuracy")
 _NUMBERS = [name for name in Epoch.__dataclass_fields__ if name != "epoch"]
 
 

@@ -1,13 +1,23 @@
 """run.json, which is there from a run's beginning on, and examples.json."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, ConfigDict, Field
 
 from job.presets import HALF, Architecture, Hyperparameters, PresetName, ThresholdRule
 from job.records.base import Count, Record
 from job.records.metrics import DeviceRecord
+
+
+def _is_moment(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("expected a time with its zone")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_is_moment)]
+"""A point in time, as `now` gives it."""
 
 
 class Identity(Record):
@@ -106,7 +116,7 @@ class Host(Record):
 class Start(Record):
     """A process that began, or went on with, a run."""
 
-    at: str
+    at: Moment
     """UTC, to the second."""
     host: Host
 
@@ -139,9 +149,9 @@ class RunRecord(Record):
     test_set_looks: list[Look]
     files: dict[str, str] | None
     """SHA-256 by name; null until the run is finished."""
-    start: str | None = None
+    start: Moment | None = None
     """When the first process began, UTC, to the second; of a joined run, that of its first shard. Null in older runs."""
-    end: str | None = None
+    end: Moment | None = None
     """When its results were complete; writing them takes seconds."""
     starts: list[Start] = Field(default_factory=list)
     """Of all processes: the first, and each that went on after an interruption, or with more seeds."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from job.analysis.scores import with_intervals
 from job.data.findings import describe
 from job.machine import provenance
+from job.machine.terminal import visible
 from job.output.finished import FinishedRun, model_file
 from job.presets import PAD, START, UNKNOWN, Architecture, Hyperparameters, ModelName
 from job.records.base import Interval
@@ -159,8 +160,10 @@ def to_text(value: object) -> _Ready:
 
 def _fenced(value: str, language: str) -> _Ready:
     """A block of code."""
+    # What nobody sees in a command is not to be copied unseen.
+    shown = "\n".join(map(visible, value.split("\n")))
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", value)), default=0))
-    return _Ready(f"{fence}{language}\n{value}\n{fence}")
+    return _Ready(f"{fence}{language}\n{shown}\n{fence}")
 
 
 def _fill(**values: Any) -> bytes:

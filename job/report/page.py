@@ -1,11 +1,13 @@
 """report.html: one page, complete in itself, that says what a run found, the verdict first; or compares several runs."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from job.analysis.comparison import Answers, compare, verdict
@@ -15,6 +17,7 @@ from job.analysis.scores import LabelScores, is_positive, is_right, label_scores
 from job.data.findings import describe
 from job.data.originals import holds_texts
 from job.machine import provenance
+from job.machine.terminal import visible
 from job.output.finished import FinishedRun
 from job.presets import Architecture, ModelName
 from job.records.base import Interval
@@ -23,6 +26,8 @@ from job.records.trials import ArchitectureRecord, CalibrationBin, Summary
 from job.report import figures, settings
 
 _THRESHOLDS = [tenth / 10 for tenth in range(1, 10)]
+# Of a text that is quoted, what is no writing; its marks of direction end with the block that it stands in.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TITLES = {name: name.title for name in Architecture}
 
 
@@ -106,13 +111,22 @@ def _fill(template: str, **values: Any) -> bytes:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("job.report", "templates"),
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
+    environment.filters["quoted"] = lambda text: Markup(escape(_CONTROL.sub(lambda found: visible(found[0]), text)))
     environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.2f} %"
     environment.filters["count"] = lambda number, noun: f"{number:,} {noun}{'' if number == 1 else 's'}"
     environment.filters["number"] = lambda value: "–" if value is None else f"{value:.4f}"
     return environment.get_template(template).render(**values).encode(errors="replace")
+
+
+def _shown(value: Any) -> Any:
+    """A value as it is shown: no name steers the terminal of who looks at the file, or turns the text beside it round."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return "\n".join(map(visible, value.split("\n")))
+    return value
 
 
 def _rows(run: FinishedRun) -> list[_Row]:

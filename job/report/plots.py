@@ -9,6 +9,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFor
 from numpy.typing import NDArray
 
 from job.analysis.intervals import wilson
+from job.machine.terminal import visible
 from job.output.results import Trials
 from job.presets import Architecture
 from job.records.base import Interval
@@ -249,7 +250,7 @@ def _styled(networks: list[MemoryNetwork]) -> list[tuple[MemoryNetwork, dict[str
     for network in networks:
         name = network.architecture
         number = seen[name] = seen.get(name, -1) + 1
-        text = name.title + (f", {network.remedy}" if network.remedy else "")
+        text = name.title + (f", {_plain(network.remedy)}" if network.remedy else "")
         style: dict[str, Any] = {"color": COLOURS[name], "linestyle": _DASHES[number % len(_DASHES)], "label": text}
         result.append((network, style | ({"marker": MARKERS[name], "markersize": 5} if not network.remedy else {})))
     return result
@@ -270,3 +271,8 @@ def _scale_by_size(axes: Axes, low: float, high: float) -> None:
         axes.xaxis.set_major_locator(LogLocator(subs=subs))
         axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def _plain(text: str) -> str:
+    """A name in a legend: no formula to Matplotlib, and nothing that an SVG may not hold."""
+    return visible(text).replace("$", r"\$")

@@ -16,7 +16,7 @@ from typing import Any
 from job.errors import ConfigurationError
 from job.files.lock import WriterLock
 from job.machine import signals
-from job.output import finished
+from job.output import content, finished
 from job.output.finished import FinishedRun, VerifiedRun
 from job.output.folder import DEPENDENCY
 from job.output.outbox import Item, Outbox
@@ -218,7 +218,7 @@ def _frame(folder: Path, run_id: str, run: Path) -> list[Path]:
     import yaml
     from mlflow.types.schema import ColSpec, Schema
 
-    record = finished.read_record(run)
+    record = content.read_record(run / finished.RECORD)
     python = record.versions["python"] if record else "3.11"
     versions = [
         f"mlflow=={mlflow.__version__}",

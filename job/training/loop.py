@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from job.analysis.scores import EQUAL, Weights
-from job.errors import DeviceMemoryError
+from job.errors import ConfigurationError, DeviceMemoryError
 from job.network.build import set_weights
 from job.network.forward import Inputs, Logits, Share
 from job.presets import Hyperparameters
@@ -84,8 +84,16 @@ class Training:
         """Goes back to where `state` was taken.
 
         Raises:
-            ConfigurationError: It is of a network of another size.
+            ConfigurationError: It is of a network of another size, or of another version.
         """
+        try:
+            self._restore(state)
+        except (LookupError, TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"an unfinished training was left in another form than this version's ({' '.join(str(error).split())[:200]}); pass --fresh to discard it, or choose another --output"
+            ) from None
+
+    def _restore(self, state: State) -> None:
         history = [Epoch(**epoch) for epoch in state.position["history"]]
         self.position = Position(**(state.position | {"history": history}))
         groups = {

@@ -241,15 +241,15 @@ class Runner:
         snapshot, loop, task = self._desk.load(), self._trial.loop, self._trial.task
         if snapshot is None:
             return
-        loop.restore(State(snapshot.values["position"], snapshot.arrays))
+        loop.restore(State(snapshot.values.get("position", {}), snapshot.arrays))
         self._trained_before = self._trained()
-        self._continued = TypeAdapter(list[str]).validate_python(snapshot.values["continued"])
+        self._continued = TypeAdapter(list[str]).validate_python(snapshot.values.get("continued", []))
         where = f"epoch {loop.position.epoch} after step {loop.position.step} of {loop.steps}"
         if loop.position.ended:
             where = "its evaluation"
         log.info(f"{task.label}: continued at {where}")
-        if snapshot.values["place"] != self._place:
-            change = f"at {where} from {snapshot.values['place']} to {self._place}"
+        if (place := snapshot.values.get("place")) != self._place:
+            change = f"at {where} from {place} to {self._place}"
             self._continued.append(change)
             log.warning(f"going on {change}: the result will not be the same to the bit; metrics.json records it")
 

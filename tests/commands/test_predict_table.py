@@ -77,6 +77,21 @@ def test_every_kind_becomes_every_kind(tmp_path: Path, kind: str, name: str) -> 
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [(".jsonl", "out.csv", 1), (".jsonl", "out.jsonl", 0), (".csv", "out.csv", 0), (".parquet", "out.tsv", 1)],
+)
+def test_cells_that_a_spreadsheet_would_compute_are_carried_through_and_told_of_where_they_are_new(
+    kind: str, name: str, said: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path / f"in{kind}", [{"text": "@you good", "note": "=1+1"}, {"text": "bad", "note": "-5"}])
+    run(path, tmp_path / name)
+    found = [cells for _, cells in open_sheet(tmp_path / name).rows()]
+    assert [(each["text"], each["note"]) for each in found] == [("@you good", "=1+1"), ("bad", "-5")]
+    warnings = [each for each in caplog.messages if "cells that begin as formulas do: 2;" in each]
+    assert len(warnings) == said
+
+
 def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     schema = pyarrow.schema([("n", pyarrow.int16()), ("text", pyarrow.large_string()), ("when", pyarrow.timestamp("ms"))])
     parquet.write_table(

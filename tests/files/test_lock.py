@@ -39,6 +39,29 @@ def test_a_lock_names_its_holder_and_is_gone_at_the_end(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("kind", ["a FIFO", "a folder", "a link", "a link to nothing", "a link to itself", "a device"])
+def test_what_is_no_lock_is_73_at_once_and_is_not_written_to(kind: str, tmp_path: Path) -> None:
+    from job.files import lock
+
+    path, outside = tmp_path / "output" / ".lock", tmp_path / "outside"
+    path.parent.mkdir()
+    # A lock whose holder on this machine is dead would be taken over.
+    outside.write_bytes(json.dumps({"boot": lock._boot(), "token": "theirs"}).encode().ljust(512))
+    before = outside.read_bytes()
+    if kind == "a FIFO":
+        os.mkfifo(path)
+    elif kind == "a folder":
+        path.mkdir()
+    else:
+        leads = {"a link": outside, "a link to nothing": tmp_path / "none", "a link to itself": path, "a device": "/dev/zero"}
+        path.symlink_to(leads[kind])
+    with pytest.raises(OutputError, match=r"\.lock: expected a lock file that a job wrote, .* remove it"):
+        WriterLock(path.parent).__enter__()
+    assert outside.read_bytes() == before
+    assert not (tmp_path / "none").exists()
+
+
 def test_it_is_renewed(tmp_path: Path) -> None:
     with quick(tmp_path, renewal=0.02):
         deadline = time.monotonic() + 10

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from job import progress
 from job.machine import termination
 from job.machine.terminal import visible
+from job.presets import Architecture
 from job.records.base import without_lone_surrogates
 from tests.conftest import ROOT, Command, rows, table
 
@@ -232,3 +233,30 @@ def test_a_closed_standard_input_is_66(tmp_path: Path) -> None:
     script = f"import sys; sys.argv = ['x', 'predict', {str(tmp_path)!r}, '--file', '-']; from job.__main__ import main; sys.exit(main())"
     done = run_python(script, "<&-")
     assert (done.returncode, done.stderr) == (66, "error: standard input: is closed; expected one text a line\n")
+
+
+def test_a_name_in_a_run_that_somebody_else_made_is_no_markup_in_the_closing_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from job import tables
+    from job.output.finished import VerifiedRun
+    from job.records.memory import Memory, MemoryLimit, MemoryNetwork, MemoryPoint
+    from job.records.trials import Summary
+    from tests.output.samples import write_run
+
+    none = Summary(mean=None, sd=None, ci95=None)
+    point = MemoryPoint(distance=5, diverged=0, test_accuracy=none, above_chance=0, learned=0, steps_until_learned=none, gradient_norms=[])  # fmt: skip
+    network = MemoryNetwork(
+        architecture=Architecture.rnn,
+        remedy="[red]\x1b[2J",
+        points=[point],
+        limit=MemoryLimit(seeds=[], tokens=None, ci95=None),
+    )
+    memory = Memory(distances=[5], networks=[network], bag_of_words=[], verdict="[bold]\x1b[2J\u202e")
+    metrics = VerifiedRun.verify(write_run(tmp_path / "run")).metrics.but(dependency=memory)
+    tables.print_summary(metrics, tmp_path)
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "\u202e" not in printed
+    assert r"[red]\x1b[2J" in printed
+    assert r"[bold]\x1b[2J\u202e" in printed

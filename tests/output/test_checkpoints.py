@@ -1,6 +1,7 @@
 """Snapshots: whole, or known to be damaged."""
 
 import errno
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,16 @@ from hypothesis.extra import numpy as hnp
 
 from job.errors import JobError
 from job.files import atomic
-from job.output import checkpoints
-from job.output.checkpoints import Checkpoints, Snapshot
+from job.output.checkpoints import Checkpoints, Snapshot, Store
+from job.output.folder import Output
 
 
 def make(folder: Path) -> Checkpoints:
-    return Checkpoints(folder / "checkpoints", "rnn-0", lambda: None)
+    return Checkpoints(store(folder / "checkpoints"), "rnn-0")
+
+
+def store(folder: Path, run: str = "run") -> Store:
+    return Store(folder, run, lambda: None)
 
 
 def snapshot(number: int) -> Snapshot:
@@ -43,11 +48,88 @@ def test_the_last_two_are_kept_and_the_last_is_loaded(tmp_path: Path) -> None:
 
 
 def test_seeds_whose_numbers_begin_alike_do_not_share_snapshots(tmp_path: Path) -> None:
-    first, eleventh = (Checkpoints(tmp_path, f"rnn-{seed}", lambda: None) for seed in (1, 11))
+    first, eleventh = (Checkpoints(store(tmp_path), f"rnn-{seed}") for seed in (1, 11))
     eleventh.save(1, snapshot(1))
     assert first.load() is None
     first.clear()
     assert eleventh.load() is not None
+
+
+def test_what_claims_to_be_later_and_is_damaged_costs_no_later_snapshot(tmp_path: Path) -> None:
+    kept = make(tmp_path)
+    for step in (100, 200):
+        kept.save(step, snapshot(step))
+    for path in (tmp_path / "checkpoints").iterdir():
+        path.write_bytes(b"")
+    assert kept.load() is None
+    # It begins anew, and is stopped.
+    kept.save(50, snapshot(50))
+    assert numbers(tmp_path) == [50]
+    loaded = make(tmp_path).load()
+    assert loaded is not None
+    assert loaded.values == {"number": 50}
+
+
+def test_a_snapshot_of_another_run_or_another_training_is_not_taken_for_this_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(tmp_path).save(5, snapshot(5))
+    (path,) = (tmp_path / "checkpoints").iterdir()
+    assert Checkpoints(store(tmp_path / "checkpoints", "another"), "rnn-0").load() is None
+    path.rename(path.with_name(path.name.replace("rnn-0", "rnn-1")))
+    assert Checkpoints(store(tmp_path / "checkpoints"), "rnn-1").load() is None
+    assert [said.count("it is of another training, or of another run") for said in caplog.messages] == [1, 1]
+
+
+def test_a_snapshot_of_an_earlier_version_does_not_say_whose_it_is_and_is_used(tmp_path: Path) -> None:
+    from safetensors.numpy import save
+
+    content = save({"array": np.zeros(3, np.float32)}, {"values": '{"number": 5}'})
+    name = f"rnn-0-step0000000005-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
+    atomic.write(tmp_path / "checkpoints" / name, content)
+    loaded = make(tmp_path).load()
+    assert loaded is not None
+    assert loaded.values == {"number": 5}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("kind", ["a FIFO", "a folder", "a link"])
+def test_what_is_no_file_is_passed_over(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kept = make(tmp_path)
+    kept.save(1, snapshot(1))
+    kept.save(2, snapshot(2))
+    last = max((tmp_path / "checkpoints").iterdir())
+    last.rename(tmp_path / last.name)
+    if kind == "a FIFO":
+        os.mkfifo(last)
+    elif kind == "a folder":
+        last.mkdir()
+    else:
+        last.symlink_to(tmp_path / last.name)
+    loaded = kept.load()
+    assert loaded is not None
+    assert loaded.values == {"number": 1}
+    (warning,) = caplog.messages
+    assert f"{last} is damaged and not used" in warning
+    kept.save(3, snapshot(3))
+    assert numbers(tmp_path) == [2, 3]
+    kept.clear()
+    assert (tmp_path / last.name).exists()
+
+
+def test_values_of_another_shape_are_no_result(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, values in (
+        ("rnn-0-result", {}),
+        ("lstm-0-result", {"record": {"seed": "x"}}),
+        ("baseline-0-result", {"record": []}),
+    ):
+        store(tmp_path / "checkpoints").save(name, Snapshot(values, {"probabilities": np.zeros(3, np.float32)}))
+    store(tmp_path / "checkpoints").save("guesses", Snapshot({}, {}))
+    output = Output(tmp_path)
+    output._run = "run"
+    assert [output.load_result("rnn", 0), output.load_result("lstm", 0), output.load_baseline()] == [None, None, None]
+    assert output.load_array("guesses") is None
+    assert [said.count("is damaged and not used") for said in caplog.messages] == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "append", "not safetensors"])
@@ -78,8 +160,6 @@ def test_a_damaged_one_is_recognised_and_the_one_before_is_used(
 def test_a_hash_that_fits_something_that_is_no_snapshot_is_refused_too(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    import hashlib
-
     for content in (b"hello", (2).to_bytes(8, "little") + b"{}"):
         name = f"rnn-0-step0000000001-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
         atomic.write(tmp_path / "checkpoints" / name, content)
@@ -106,8 +186,8 @@ def test_a_hash_that_fits_something_that_is_no_snapshot_is_refused_too(
 def test_what_is_saved_comes_back_to_the_bit(arrays: dict[str, Any], values: Any, tmp_path: Path) -> None:
     for path in tmp_path.iterdir():
         path.unlink()
-    checkpoints.save(tmp_path, "x", Snapshot({"values": values}, arrays), lambda: None)
-    loaded = checkpoints.load(tmp_path, "x")
+    store(tmp_path).save("x", Snapshot({"values": values}, arrays))
+    loaded = store(tmp_path).load("x", lambda found: found)
     assert loaded is not None
     assert loaded.values == {"values": values}
     assert loaded.arrays.keys() == arrays.keys()
@@ -121,14 +201,14 @@ def test_what_is_saved_comes_back_to_the_bit(arrays: dict[str, Any], values: Any
 def test_no_damage_is_taken_for_a_snapshot(data: st.DataObject, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for path in tmp_path.iterdir():
         path.unlink()
-    checkpoints.save(tmp_path, "x", snapshot(5), lambda: None)
+    store(tmp_path).save("x", snapshot(5))
     (path,) = tmp_path.iterdir()
     content = path.read_bytes()
     place = data.draw(st.integers(0, len(content) - 1))
     damaged = content[:place] + data.draw(st.binary(max_size=9)) + content[place + data.draw(st.integers(0, 9)) :]
     path.write_bytes(damaged)
     caplog.clear()
-    loaded = checkpoints.load(tmp_path, "x")
+    loaded = store(tmp_path).load("x", lambda found: found)
     assert (loaded is None) == (damaged != content)
     assert len(caplog.messages) == (damaged != content)
 

@@ -1,12 +1,15 @@
 """What is to be told is kept once and whole, wherever a kill cuts the journal off."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from job.errors import OutputError
 from job.output.folder import Output
 from job.output.outbox import JOURNAL, STATE, Item, Outbox, State
 
@@ -87,6 +90,24 @@ def test_a_journal_that_lost_its_delivered_end_is_delivered_from_there_on(tmp_pa
 def test_a_state_that_cannot_be_read_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / STATE).write_text("{")
     assert Outbox(tmp_path).state.run_id is None
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("kind", ["a FIFO", "a folder", "a link"])
+@pytest.mark.parametrize("name", ["mlflow.json", "mlflow.jsonl"])
+def test_nothing_is_written_or_waited_for_where_no_file_is(kind: str, name: str, tmp_path: Path) -> None:
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    run.mkdir()
+    outside.write_bytes(b"mine")
+    if kind == "a FIFO":
+        os.mkfifo(run / name)
+    elif kind == "a folder":
+        (run / name).mkdir()
+    else:
+        (run / name).symlink_to(outside)
+    with pytest.raises(OutputError, match=f"{name}: expected a file, or nothing; remove what is there"):
+        Outbox(run)
+    assert outside.read_bytes() == b"mine"
 
 
 def test_fresh_discards_it(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """predictions.csv: what is written reads back, to the bit."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -78,6 +80,36 @@ def test_rows_and_ids_read_back(ids: list[str | None], tmp_path: Path) -> None:
     assert found.rows is not None
     assert (found.labels.tolist(), found.rows.tolist(), found.ids) == ([1, 0, 1], [7, 9, 12], ids)
     assert predictions.read(tmp_path / "p.csv")["lstm", 0].tolist() == [0.5, 0.25, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ('=cmd|"/c calc"!A1', '\'=cmd|"/c calc"!A1'),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("-1+1", "'-1+1"),
+        ("+1 234", "'+1 234"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("\n=1", "'\n=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("'=1", "''=1"),
+        ("-12", "-12"),
+        ("+1.5", "+1.5"),
+        ("'tis", "'tis"),
+        ("a=1", "a=1"),
+        ("", ""),
+    ],
+)
+def test_a_name_that_begins_as_a_formula_does_is_a_text_to_a_spreadsheet_and_reads_back(
+    text: str, cell: str, tmp_path: Path
+) -> None:
+    test = TestReviews(labels=LABELS, rows=np.array([7, 9, 12]), ids=[text, None, "c"])
+    (tmp_path / "p.csv").write_bytes(b"".join(predictions.lines(test, [("rnn", 0, np.array([0.5, 0.25, 1.0], np.float32))])))
+    with (tmp_path / "p.csv").open(newline="") as stream:
+        assert next(csv.DictReader(stream))["id"] == cell
+    assert predictions.read_test(tmp_path / "p.csv").ids == [text, None, "c"]
 
 
 def test_row_and_id_stand_at_the_end_of_a_line() -> None:

@@ -74,6 +74,18 @@ def test_the_share_that_is_done_counts_what_trainings_cost() -> None:
     assert status.share == 1
 
 
+def test_whatever_a_run_is_called_its_figures_are_read_back(tmp_path: Path) -> None:
+    hostile = 'a"} 1\nsentiment_job_exit_code 7\n# HELP x \\\x1b[31m\u202e<script>'
+    status = Status()
+    status.begin(record().but(version=hostile, source_revision=hostile, device=DEVICE.but(name=hostile)))
+    path = tmp_path / "job.prom"
+    prometheus.MetricsFile(status, path)
+    families = {family.name: family for family in text_string_to_metric_families(path.read_text())}
+    (sample,) = families["sentiment_job_info"].samples
+    assert (sample.labels["version"], sample.labels["revision"]) == (hostile, hostile)
+    assert "sentiment_job_exit_code" not in families
+
+
 def test_what_was_done_before_is_not_taken_for_this_process_s_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
