@@ -130,16 +130,9 @@ class WriterLock:
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         except FileExistsError:
-            self._require_plain()
             return False
         self._hold(descriptor)
         return True
-
-    def _require_plain(self) -> None:
-        """A folder, a pipe or a link in the lock's place cannot be read, or for ever."""
-        with contextlib.suppress(FileNotFoundError):
-            if not stat.S_ISREG(os.lstat(self._path).st_mode):
-                raise OutputError(f"{self._path}: is no plain file, so no job made it; remove it, or choose another --output")
 
     def _adopt(self, content: bytes) -> bool:
         """Takes the lock of a holder that ran on this machine and is provably dead."""

@@ -284,13 +284,13 @@ class FinishedRun(VerifiedRun):
                 f"{VALIDATION_PREDICTIONS} has no answer of {who} to each validation review",
             )
         for name, entry in self.metrics.architectures.items():
-            seeds = [each.seed for each in entry.runs if each.status == "finished"] or [None]
-            require(entry.best_seed in seeds, f"the best seed of {name} in {METRICS} is none that was finished")
+            seeds: list[int | None] = [each.seed for each in entry.runs if each.status == "finished"]
+            require(entry.best_seed in (seeds or [None]), f"the best seed of {name} in {METRICS} is none that was finished")
             require(name in self.record.identity.hyperparameters, f"{RECORD} has no hyperparameters of {name}")
-        for each in [self.baseline, *([self.ensemble] if self.ensemble else [])]:
+        answers = [self.baseline.probabilities, *([self.ensemble.probabilities] if self.ensemble else [])]
+        for probabilities in answers:
             require(
-                len(each.probabilities) == tests,
-                f"{PREDICTIONS} has no answer of the baseline or the ensemble to each test review",
+                len(probabilities) == tests, f"{PREDICTIONS} has no answer of the baseline or the ensemble to each test review"
             )
         chosen = {number for numbers in (*told.most_wrong.values(), told.disagreements) for number in numbers}
         is_of_these = len(told.lengths) == tests and all(0 <= number < tests and str(number) in told.texts for number in chosen)

@@ -27,7 +27,7 @@ LINEAR = LinearWeights(
     bias=np.zeros(1, np.float32), words=np.array([0, 0, 0, 0, 2, -2, 0], np.float32), bigrams=np.empty(0, np.int64),
     bigram_weights=np.empty(0, np.float32), vocabulary_size=np.array([7]),
 )  # fmt: skip
-IDENTITY = Identity(preset=PresetName.quickstart, data="0" * 64, hyperparameters=PRESETS[PresetName.quickstart].networks)
+IDENTITY = Identity(preset=PresetName.quickstart, data="0" * 64, hyperparameters=dict(PRESETS[PresetName.quickstart].networks))
 _SECOND = "2024-01-01T00:00:00+00:00"
 
 
