@@ -1,6 +1,7 @@
 """Tables of lines with separators: .csv and .tsv, quoted or not."""
 
 import csv
+from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import cached_property
 
@@ -9,6 +10,9 @@ from job.errors import DataError
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _OTHER_SEPARATORS = ",;\t|"
+# More are a mistake, or made to fill a memory.
+_MAX_COLUMNS = 100_000
+_SNIFFED = 10_000
 
 
 class CsvSheet(Sheet):
@@ -20,21 +24,24 @@ class CsvSheet(Sheet):
         first = next((line for line in lines if line.strip("\r\n")), "")
         lines.close()  # type: ignore[attr-defined]
         self._separator = self._find_separator(first)
+        if first.count(self._separator) >= _MAX_COLUMNS:
+            raise DataError(f"{self.path}: its first line has more than {_MAX_COLUMNS} columns; expected a text and a label")
         cells = self._cells_of(first) if first else []
         if not self.header:
             return [str(number) for number in range(1, len(cells) + 1)]
         names = [cell.strip() or f"column {number}" for number, cell in enumerate(cells, 1)]
-        for name in names:
-            if names.count(name) > 1:
-                raise DataError(f"{self.path}: has two columns called {name!r}; give each a name of its own")
+        name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+        if count > 1:
+            raise DataError(f"{self.path}: has two columns called {name!r}; give each a name of its own")
         return names
 
     def _find_separator(self, first: str) -> str:
         usual = _SEPARATORS[kind(self.path) or ".csv"]
         self._separator = usual
-        if len(self._cells_of(first)) < 2:
+        if usual not in first or len(self._cells_of(first)) < 2:
             try:
-                found = csv.Sniffer().sniff(first, delimiters=_OTHER_SEPARATORS.replace(usual, "")).delimiter
+                # As much of it as column names need: its patterns take long on a long line.
+                found = csv.Sniffer().sniff(first[:_SNIFFED], delimiters=_OTHER_SEPARATORS.replace(usual, "")).delimiter
             except csv.Error:
                 return usual
             if found in _OTHER_SEPARATORS:
