@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _GONE: dict[str, Value] = {"bigrams": 0, "bigram_size": 0, "ratio_scale": 0.0, "bigram_dropout": 0.0}
 # Tokens of a review of the embedded corpus beside its filler, and room.
 CLUES = 40
+MAX_SEEDS = 10_000
+"""Of a run: each is listed in its plan and in its results."""
 
 
 class DeviceChoice(StrEnum):
@@ -179,8 +181,8 @@ def resolve(request: Request) -> Configuration:
     """
     preset = PRESETS[request.preset]
     seeds = preset.seeds if request.seeds is None else request.seeds
-    if seeds < 1:
-        raise ConfigurationError(f"--seeds {seeds}: expected 1 or more")
+    if not 1 <= seeds <= MAX_SEEDS:
+        raise ConfigurationError(f"--seeds {seeds}: expected 1 to {MAX_SEEDS}")
     source = resolve_source(request)
     if request.require_fast_kernel and request.device is DeviceChoice.cpu:
         raise ConfigurationError("--require-fast-kernel is about a GPU's kernels, but --device is cpu; leave one of them out")

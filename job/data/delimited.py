@@ -23,9 +23,9 @@ class CsvSheet(Sheet):
         lines = self._lines()
         first = next((line for line in lines if line.strip("\r\n")), "")
         lines.close()  # type: ignore[attr-defined]
-        self._separator = self._find_separator(first)
-        if first.count(self._separator) >= _MAX_COLUMNS:
+        if max(map(first.count, _OTHER_SEPARATORS)) >= _MAX_COLUMNS:
             raise DataError(f"{self.path}: its first line has more than {_MAX_COLUMNS} columns; expected a text and a label")
+        self._separator = self._find_separator(first)
         cells = self._cells_of(first) if first else []
         if not self.header:
             return [str(number) for number in range(1, len(cells) + 1)]
