@@ -11,7 +11,7 @@ import typer
 import job
 from job import options, platforms, progress
 from job.config import LogFormat, Request, resolve
-from job.errors import MissingInputError
+from job.errors import ConfigurationError, MissingInputError
 from job.machine import terminal, termination
 from job.peers import resolve_together
 from job.presets import ModelName
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 # What is no file of text lines, beside tables.
 _NO_LINES = (".gz", ".zst", ".zip", ".tar", ".tgz", ".bz2", ".xz", ".xlsx", ".xls", ".npz")
+
+# A hundred days.
+_LONGEST_WAIT = 100 * 24 * 3600
 
 app = typer.Typer(name="sentiment-job", no_args_is_help=True, pretty_exceptions_enable=False)
 data_app = typer.Typer(no_args_is_help=True, help="Fill the cache ahead of time, or look at a data set.")
@@ -203,6 +206,9 @@ def merge(
     from job.commands import merge
     from job.machine import environment
 
+    # Infinity and what is no number pass for numbers above 0.
+    if not wait <= _LONGEST_WAIT:
+        raise ConfigurationError(f"--wait {wait:g}: expected 0 to {_LONGEST_WAIT} seconds")
     with progress.shown(log_format), environment.prepared(output, None):
         options.warn_of_unknown_variables(os.environ)
         metrics = merge.merge(shards, output, wait)

@@ -23,7 +23,7 @@ _ADDRESSES = re.compile(r"(?:^|/)urls_(neg|pos)\.txt$")
 _NUMBER = re.compile(r"(\d+)_\d+\.txt$")
 _TRAILING_CHUNKS = 64
 # Of an archive: their names are in memory.
-_MAX_FILES = 5_000_000
+_MAX_FILES = 2_000_000
 # Bytes of what is written before a file whose name or attributes are long.
 _MAX_HEADER = 1 << 20
 _LONG_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)

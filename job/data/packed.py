@@ -9,7 +9,7 @@ from typing import Any
 
 from job.errors import DataError
 
-MAX_RATIO = 200
+MAX_RATIO = 100
 """How many times its packed size data may have when they are unpacked: text is packed to a tenth, hardly ever to a fiftieth."""
 ALWAYS = 256 << 20
 """Bytes that may come out of any packed file, however small it is."""

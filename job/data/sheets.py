@@ -209,12 +209,16 @@ class ParquetSheet(Sheet):
         import pyarrow
         from pyarrow import parquet
 
-        number = 0
+        number = unpacked = 0
+        packed = self.path.stat().st_size
         try:
             with parquet.ParquetFile(self.path) as file:
                 groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
-                check_size(self.path, sum(group.total_byte_size for group in groups), self.path.stat().st_size)
+                check_size(self.path, sum(group.total_byte_size for group in groups), packed)
                 for batch in file.iter_batches(batch_size=_ROWS, columns=None if columns is None else list(columns)):
+                    # A text that many rows share is in the file once.
+                    unpacked += batch.nbytes
+                    check_size(self.path, unpacked, packed)
                     for cells in batch.to_pylist():
                         number += 1
                         yield number, cells
