@@ -129,7 +129,7 @@ def predict(
 ) -> None:
     """Judge texts: one line each, in order, with the probability of being positive and the label."""
     from job.commands import predict, predict_table
-    from job.data import sheet, sheets
+    from job.data import pipes, sheet, sheets
 
     if [bool(texts), file is not None, data is not None].count(True) != 1:
         raise typer.BadParameter(
@@ -150,6 +150,8 @@ def predict(
         stream = sys.stdin.buffer if str(file) == "-" else file.open("rb") if file else None
     except OSError as error:
         raise MissingInputError(f"{file}: cannot be read ({error.strerror}); expected a file with one text a line") from None
+    if data is not None and pipes.is_pipe(str(data)):
+        data = pipes.as_file(str(data), None)
     table = sheets.open_sheet(data, encoding, not no_header) if data else None
     with environment.prepared(None, None):
         predictor = predict.load(VerifiedRun.verify(run), architecture)

@@ -288,7 +288,9 @@ def _workers(text: str) -> int | None:
 def _shard(text: str, trials: int) -> tuple[int, int]:
     part = part_of(text)
     if part is None:
-        raise ConfigurationError(f"--shard {text[:100]}: expected I/N, the I-th of N shards, counted from 0 (the last is N-1/N)")
+        raise ConfigurationError(
+            f"--shard {text[:100]}: expected I/N, the I-th of N shards, counted from 0 (the last is N-1/N)"
+        )
     if part[1] > trials:
         raise ConfigurationError(
             f"--shard {text}: there are only {trials} trainings to share, so at most {trials} shards; lower N or raise --seeds"

@@ -77,11 +77,7 @@ Value = bool | int | float | str
 
 
 def _between(least: int, most: int) -> Any:
-    """A hyperparameter that is an option of the command line.
-
-    Args:
-        most: Beyond what any machine trains; of what only has to be large enough, the most that TensorFlow counts to.
-    """
+    """A hyperparameter that is an option of the command line; `most` is beyond what any machine trains, or can count."""
     return field(metadata={"is_valid": lambda value: least <= value <= most, "expected": f"{least} to {most}"})
 
 

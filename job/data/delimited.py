@@ -35,6 +35,9 @@ class CsvSheet(Sheet):
             raise DataError(f"{self.path}: has two columns called {name!r}; give each a name of its own")
         return names
 
+    def _about_header(self) -> str:
+        return "; if its first line is a row, --no-header, too: columns are then called 1, 2, …" if self.header else ""
+
     def _find_separator(self, first: str) -> str:
         usual = _SEPARATORS[kind(self.path) or ".csv"]
         self._separator = usual

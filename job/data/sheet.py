@@ -190,9 +190,13 @@ class Sheet(ABC):
         if length > MAX_LINE:
             raise DataError(f"{self.path}, line {number}: has more than {MAX_LINE} bytes; expected one row or text a line")
 
+    def _about_header(self) -> str:
+        """What else may be unusual of a table that is not in UTF-8."""
+        return ""
+
     def _not_of(self, encoding: str, where: str) -> DataError:
         return DataError(
-            f"{self.path}{where} is not {encoding.upper()}; save the file as UTF-8, or name its encoding (--encoding cp1252 or latin-1 for most old files in Western languages)"
+            f"{self.path}{where} is not {encoding.upper()}; save the file as UTF-8, or name its encoding (--encoding cp1252 or latin-1 for most old files in Western languages){self._about_header()}"
         )
 
 
