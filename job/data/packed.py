@@ -51,7 +51,7 @@ class _Bounded(io.RawIOBase):
 
 
 @contextmanager
-def unpacked(path: Path) -> Iterator[io.BufferedReader]:
+def unpacked(path: Path) -> Iterator[Any]:
     """The bytes of a file, unpacked where its ending says that it is packed.
 
     Raises:
