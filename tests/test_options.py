@@ -20,7 +20,8 @@ ARGUMENTS = RUN | {"train": ["--dry-run"], "merge": ["none", "--output", "none"]
 
 
 def commands(group: Any = None, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name, each in (group or typer.main.get_command(cli.app)).commands.items():
+    top: Any = group or typer.main.get_command(cli.app)
+    for name, each in top.commands.items():
         if hasattr(each, "commands"):
             yield from commands(each, (*before, name))
         else:

@@ -46,7 +46,7 @@ def kept(source: DataSource) -> DataSource:
         for name in ("name", "test", "validation", "unlabelled")
         if (value := getattr(source, name)) and is_pipe(value)
     }
-    return replace(source, **found) if found else source
+    return replace(source, **found) if found else source  # type: ignore[arg-type]
 
 
 def is_pipe(name: str) -> bool:
