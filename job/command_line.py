@@ -62,6 +62,11 @@ def _call_app() -> Any:
         return app(standalone_mode=False, prog_name="sentiment-job")
     except JobError:
         raise
+    except SystemExit as ended:
+        # The command line library ends with 1, in silence, where nobody reads what it writes.
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise ended.__context__ from None
+        raise
     except Exception:
         # Native code may have caught what a signal raised within it, and raised something of its own.
         signals.raise_pending()

@@ -4,6 +4,7 @@ import gzip
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +21,9 @@ from tests.data.samples import as_jsonl, as_parquet, as_tar, source
 
 @pytest.fixture(autouse=True)
 def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    folders: list[tempfile.TemporaryDirectory[str]] = []
     monkeypatch.setattr(pipes, "_kept", {})
-    monkeypatch.setattr(pipes, "_folders", folders := [])
+    monkeypatch.setattr(pipes, "_folders", folders)
     yield
     for folder in folders:
         folder.cleanup()
