@@ -11,6 +11,7 @@ import typer
 import job
 from job import options, platforms, progress
 from job.config import LogFormat, Request, resolve
+from job.errors import ConfigurationError
 from job.machine import terminal, termination
 from job.peers import resolve_together
 from job.presets import ModelName
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 # What is no file of text lines, beside tables.
 _NO_LINES = (".gz", ".zst", ".zip", ".tar", ".tgz", ".bz2", ".xz", ".xlsx", ".xls", ".npz")
+
+# A hundred days.
+_LONGEST_WAIT = 100 * 24 * 3600
 
 app = typer.Typer(name="sentiment-job", no_args_is_help=True, pretty_exceptions_enable=False)
 data_app = typer.Typer(no_args_is_help=True, help="Fill the cache ahead of time, or look at a data set.")
@@ -125,7 +129,7 @@ def predict(
 ) -> None:
     """Judge texts: one line each, in order, with the probability of being positive and the label."""
     from job.commands import predict, predict_table
-    from job.data import sheet, sheets
+    from job.data import pipes, sheet, sheets
 
     if [bool(texts), file is not None, data is not None].count(True) != 1:
         raise typer.BadParameter(
@@ -143,6 +147,8 @@ def predict(
     from job.output.finished import VerifiedRun
 
     stream = predict.opened(file) if file else None
+    if data is not None and pipes.is_pipe(str(data)):
+        data = pipes.as_file(str(data), None)
     table = sheets.open_sheet(data, encoding, not no_header) if data else None
     with environment.prepared(None, None):
         predictor = predict.load(VerifiedRun.verify(run), architecture)
@@ -199,6 +205,9 @@ def merge(
     from job.commands import merge
     from job.machine import environment
 
+    # Infinity and what is no number pass for numbers above 0.
+    if not wait <= _LONGEST_WAIT:
+        raise ConfigurationError(f"--wait {wait:g}: expected 0 to {_LONGEST_WAIT} seconds")
     with progress.shown(log_format), environment.prepared(output, None):
         options.warn_of_unknown_variables(os.environ)
         metrics = merge.merge(shards, output, wait)

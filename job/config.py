@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from job.errors import ConfigurationError
-from job.peers import Peers, resolve_together
+from job.peers import Peers, part_of, resolve_together, whole_number
 from job.presets import HALF, PRESETS, Architecture, Hyperparameters, Preset, PresetName, ThresholdRule, Value
 from job.source import DataRequest, DataSource, resolve_source, said_of_files
 from job.watch import Tracker, Watch, resolve_watch
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _GONE: dict[str, Value] = {"bigrams": 0, "bigram_size": 0, "ratio_scale": 0.0, "bigram_dropout": 0.0}
 # Tokens of a review of the embedded corpus beside its filler, and room.
 CLUES = 40
+MAX_SEEDS = 10_000
+"""Of a run: each is listed in its plan and in its results."""
 
 
 class DeviceChoice(StrEnum):
@@ -179,8 +181,8 @@ def resolve(request: Request) -> Configuration:
     """
     preset = PRESETS[request.preset]
     seeds = preset.seeds if request.seeds is None else request.seeds
-    if seeds < 1:
-        raise ConfigurationError(f"--seeds {seeds}: expected 1 or more")
+    if not 1 <= seeds <= MAX_SEEDS:
+        raise ConfigurationError(f"--seeds {seeds}: expected 1 to {MAX_SEEDS}")
     source = resolve_source(request)
     if request.require_fast_kernel and request.device is DeviceChoice.cpu:
         raise ConfigurationError("--require-fast-kernel is about a GPU's kernels, but --device is cpu; leave one of them out")
@@ -195,7 +197,7 @@ def resolve(request: Request) -> Configuration:
         raise ConfigurationError(
             f"--preset {request.preset}: is not trained by a group of processes; leave out --devices, --worker and --hosts (or TF_CONFIG)"
         )
-    part = _shard(request.shard, len(chosen) * seeds) if request.shard else None
+    part = None if request.shard is None else _shard(request.shard, len(chosen) * seeds)
     return Configuration(
         preset=request.preset,
         source=source,
@@ -277,17 +279,20 @@ def _threshold(text: str, preset: PresetName, chosen: Mapping[Architecture, Hype
 def _workers(text: str) -> int | None:
     if text == "auto":
         return None
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigurationError(f"--workers {text}: expected auto, or how many trainings to do at a time, from 1")
-    return int(text)
+    number = whole_number(text)
+    if not number:
+        raise ConfigurationError(f"--workers {text[:100]}: expected auto, or how many trainings to do at a time, from 1")
+    return number
 
 
 def _shard(text: str, trials: int) -> tuple[int, int]:
-    index, separator, count = text.partition("/")
-    if not separator or not index.isdecimal() or not count.isdecimal() or not int(index) < int(count):
-        raise ConfigurationError(f"--shard {text}: expected I/N, the I-th of N shards, counted from 0 (the last is N-1/N)")
-    if int(count) > trials:
+    part = part_of(text)
+    if part is None:
+        raise ConfigurationError(
+            f"--shard {text[:100]}: expected I/N, the I-th of N shards, counted from 0 (the last is N-1/N)"
+        )
+    if part[1] > trials:
         raise ConfigurationError(
             f"--shard {text}: there are only {trials} trainings to share, so at most {trials} shards; lower N or raise --seeds"
         )
-    return int(index), int(count)
+    return part

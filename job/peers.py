@@ -10,6 +10,11 @@ from typing import Any
 from job.errors import ConfigurationError
 
 _HIGHEST_PORT = 65_535
+_DIGITS = 9
+# Of one machine: on its cores, each is a process of its own.
+_MOST_DEVICES = 64
+# Characters of a wrong value in a message.
+_SHOWN = 100
 
 
 @dataclass(frozen=True)
@@ -69,9 +74,23 @@ def resolve_together(
 def _devices(text: str) -> int:
     if text == "all":
         return 0
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigurationError(f"--devices {text}: expected all, or how many train each network together, from 1")
-    return int(text)
+    number = whole_number(text)
+    if not number or number > _MOST_DEVICES:
+        raise ConfigurationError(
+            f"--devices {text[:_SHOWN]}: expected all, or how many train each network together, 1 to {_MOST_DEVICES}"
+        )
+    return number
+
+
+def whole_number(text: str) -> int | None:
+    """A number as people count things; None where it is none, or one of more digits than are ever meant."""
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else None
+
+
+def part_of(text: str) -> tuple[int, int] | None:
+    """I/N, the I-th of N, counted from 0; None where it is something else."""
+    index, count = map(whole_number, text.partition("/")[::2])
+    return None if index is None or count is None or index >= count else (index, count)
 
 
 def resolve_peers(worker: str | None, hosts: str | None, environment: Mapping[str, str]) -> Peers | None:
@@ -90,15 +109,16 @@ def resolve_peers(worker: str | None, hosts: str | None, environment: Mapping[st
     if worker is None or hosts is None:
         given, missing = ("--hosts", "--worker I/N") if worker is None else ("--worker", "--hosts HOST:PORT,…")
         raise ConfigurationError(f"{given}: one process of a group needs {missing} as well")
-    index, separator, count = worker.partition("/")
-    if not separator or not index.isdecimal() or not count.isdecimal() or not int(index) < int(count):
+    part = part_of(worker)
+    if part is None:
         raise ConfigurationError(
-            f"--worker {worker}: expected I/N, the I-th of N processes, counted from 0 (the last is N-1/N)"
+            f"--worker {worker[:_SHOWN]}: expected I/N, the I-th of N processes, counted from 0 (the last is N-1/N)"
         )
     named = tuple(each.strip() for each in hosts.split(","))
-    if len(named) != int(count):
+    index, count = part
+    if len(named) != count:
         raise ConfigurationError(f"--hosts {hosts}: names {len(named)}, but --worker {worker} says that there are {count}")
-    return _checked(Peers(int(index), named), f"--hosts {hosts}")
+    return _checked(Peers(index, named), f"--hosts {hosts}")
 
 
 def _of_tf_config(text: str) -> Peers | None:
@@ -130,7 +150,7 @@ def _checked(peers: Peers, where: str) -> Peers:
     for each in peers.hosts:
         host, _, port = each.rpartition(":")
         # The chief needs the next one, too.
-        if not host or not port.isdecimal() or not 0 < int(port) < _HIGHEST_PORT:
+        if not host or not 0 < (whole_number(port) or 0) < _HIGHEST_PORT:
             raise ConfigurationError(f"{where}: {each!r} is no HOST:PORT with a port from 1 to {_HIGHEST_PORT - 1}")
     if len(set(peers.hosts)) < len(peers.hosts):
         raise ConfigurationError(f"{where}: names a process twice; each has its own HOST:PORT")

@@ -76,28 +76,28 @@ Value = bool | int | float | str
 """Of a hyperparameter."""
 
 
-def _at_least(least: int) -> Any:
-    """A hyperparameter that is an option of the command line."""
-    return field(metadata={"is_valid": lambda value: value >= least, "expected": f"{least} or more"})
+def _between(least: int, most: int) -> Any:
+    """A hyperparameter that is an option of the command line; `most` is beyond what any machine trains, or can count."""
+    return field(metadata={"is_valid": lambda value: least <= value <= most, "expected": f"{least} to {most}"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters:
     """Everything that, with the data and the seed, determines one network's weights. Runs of before lack what has a default."""
 
-    epochs: int = _at_least(1)
+    epochs: int = _between(1, 1_000_000)
     """Passes over the training reviews at most."""
-    batch_size: int = _at_least(1)
+    batch_size: int = _between(1, 1_000_000)
     """Reviews a step."""
     length_pool: int
     """Batches' worth of reviews that are sorted by length together, so that little is padding; 1 leaves it to chance."""
-    units: int = _at_least(1)
+    units: int = _between(1, 16_384)
     """Width of the recurrent layer, in each direction."""
     # 4 special ids and one word.
-    vocabulary_size: int = _at_least(5)
+    vocabulary_size: int = _between(5, 2**31 - 1)
     """Token ids, counting the four special ones: ids from here on become the unknown token."""
     # The start token and the last one.
-    max_tokens: int = _at_least(2)
+    max_tokens: int = _between(2, 2**31 - 1)
     """Tokens read of a review: its last ones."""
     learning_rate: float = field(
         metadata={"is_valid": lambda value: 0 < value < 100, "expected": "a number above 0 and below 100"}

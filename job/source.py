@@ -77,6 +77,7 @@ def resolve_source(request: DataRequest) -> DataSource:
     Raises:
         ConfigurationError: A value out of range, or options that contradict one another.
     """
+    _refuse_blanks(request)
     preset = PRESETS[request.preset]
     name = request.data or preset.data
     distances = request.distance or []
@@ -119,6 +120,14 @@ def resolve_source(request: DataRequest) -> DataSource:
             f"{' and '.join(given)}: for files only, but --data is {name}; leave {'it' if len(given) == 1 else 'them'} out"
         )
     return source
+
+
+def _refuse_blanks(request: DataRequest) -> None:
+    """What a script leaves of a variable that is not set would be taken for the working folder, or for nothing said."""
+    for each in fields(request):
+        value = getattr(request, each.name)
+        if isinstance(value, str) and not value.strip():
+            raise ConfigurationError(f"{option(each.name)}: is empty; expected a value, or leave it out")
 
 
 def _default_cache() -> Path:

@@ -3,7 +3,10 @@
 import errno
 import json
 import logging
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 import job
 from job import command_line, options
 from job.machine import signals
-from tests.conftest import Command
+from tests.conftest import ROOT, Command
 
 
 @pytest.mark.parametrize(
@@ -95,6 +98,16 @@ def test_a_shell_that_cannot_complete_is_2_and_a_home_that_cannot_be_written_73(
     done = command("--install-completion", "bash", env=NAMED | {"HOME": "/proc/nowhere"})
     assert done.returncode == 73
     assert done.stderr.startswith("error: /proc/nowhere: the completion cannot be written")
+
+
+def test_a_reader_that_has_gone_is_74() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "job", "--version"], stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (74, b"error: standard output: writing failed (Broken pipe)\n")
 
 
 def test_a_signal_that_native_code_caught_is_still_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def test_what_a_group_does_not_do_is_refused(options: dict[str, Any], said: str)
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"devices": "0"}, "--devices 0: expected all, or how many train each network together, from 1"),
+        ({"devices": "0"}, "--devices 0: expected all, or how many train each network together, 1 to 64"),
         ({"devices": "both"}, "--devices both: expected all"),
         ({"devices": "2", "worker": "0/2", "hosts": "a:1,b:1"}, "--devices 2: each process of a group has one device"),
         ({"devices": "all", "workers": "3"}, "--workers 3: a group of processes does one training after the other"),

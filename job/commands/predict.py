@@ -13,6 +13,7 @@ from typing import IO, Literal
 from job.analysis.scores import is_positive
 from job.commands.models import Models, tables
 from job.config import DeviceChoice
+from job.data import sheet
 from job.errors import DataError, InputOutputError, MissingInputError
 from job.machine import device
 from job.network.predictor import LinearPredictor, Predictor, known_words
@@ -145,15 +146,16 @@ def pieces(stream: IO[bytes], name: str) -> Iterator[list[str]]:
 
     Raises:
         InputOutputError: Reading failed.
+        DataError: A line is longer than a text may be.
     """
-    lines: queue.Queue[bytes | OSError | None] = queue.Queue(2 * _CHUNK)
+    lines: queue.Queue[bytes | OSError | DataError | None] = queue.Queue(2 * _CHUNK)
 
     def read() -> None:
         try:
-            for line in _lines(stream):
+            for line in _lines(stream, name):
                 lines.put(line)
             lines.put(None)
-        except OSError as error:
+        except (OSError, DataError) as error:
             lines.put(error)
 
     threading.Thread(target=read, daemon=True).start()
@@ -162,6 +164,8 @@ def pieces(stream: IO[bytes], name: str) -> Iterator[list[str]]:
         piece: list[str] = []
         while len(piece) < _CHUNK and not (piece and lines.empty()):
             line = lines.get()
+            if isinstance(line, DataError):
+                raise line
             if isinstance(line, OSError):
                 raise InputOutputError(f"{name}: reading failed ({line.strerror or line})")
             if line is None:
@@ -172,17 +176,25 @@ def pieces(stream: IO[bytes], name: str) -> Iterator[list[str]]:
             yield piece
 
 
-def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+def _lines(stream: IO[bytes], name: str) -> Iterator[bytes]:
     """Lines without their ends, in UTF-8 or an encoding of single bytes."""
-    first = stream.readline()
+
+    def check(number: int, length: int) -> None:
+        if length > sheet.MAX_LINE:
+            raise DataError(f"{name}, line {number}: has more than {sheet.MAX_LINE} bytes; expected one text a line")
+
+    first = stream.readline(sheet.MAX_LINE + 1)
+    check(1, len(first))
     mark, encoding = next(((mark, name) for mark, name in _MARKS if first.startswith(mark)), (b"", ""))
     if encoding.startswith("utf-16"):
         # Its newline is two bytes, of which `readline` knows one.
         decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
-        rest, block = "", first[len(mark) :]
+        rest, block, number = "", first[len(mark) :], 1
         while block:
             *whole, rest = (rest + decoder.decode(block)).split("\n")
             yield from (line.encode() for line in whole)
+            number += len(whole)
+            check(number, len(rest))
             block = stream.read(1 << 16)
         rest += decoder.decode(b"", final=True)
         if rest:
@@ -190,7 +202,8 @@ def _lines(stream: IO[bytes]) -> Iterator[bytes]:
         return
     if first:
         yield first[len(mark) :].removesuffix(b"\n")
-    for line in stream:
+    for number, line in enumerate(iter(lambda: stream.readline(sheet.MAX_LINE + 1), b""), 2):
+        check(number, len(line))
         yield line.removesuffix(b"\n")
 
 

@@ -1,6 +1,7 @@
 """Tables of lines with separators: .csv and .tsv, quoted or not."""
 
 import csv
+from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import cached_property
 
@@ -9,6 +10,9 @@ from job.errors import DataError
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _OTHER_SEPARATORS = ",;\t|"
+# More are a mistake, or made to fill a memory.
+_MAX_COLUMNS = 100_000
+_SNIFFED = 10_000
 
 
 class CsvSheet(Sheet):
@@ -19,22 +23,28 @@ class CsvSheet(Sheet):
         lines = self._lines()
         first = next((line for line in lines if line.strip("\r\n")), "")
         lines.close()  # type: ignore[attr-defined]
+        if max(map(first.count, _OTHER_SEPARATORS)) >= _MAX_COLUMNS:
+            raise DataError(f"{self.path}: its first line has more than {_MAX_COLUMNS} columns; expected a text and a label")
         self._separator = self._find_separator(first)
         cells = self._cells_of(first) if first else []
         if not self.header:
             return [str(number) for number in range(1, len(cells) + 1)]
         names = [cell.strip() or f"column {number}" for number, cell in enumerate(cells, 1)]
-        for name in names:
-            if names.count(name) > 1:
-                raise DataError(f"{self.path}: has two columns called {name!r}; give each a name of its own")
+        name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+        if count > 1:
+            raise DataError(f"{self.path}: has two columns called {name!r}; give each a name of its own")
         return names
+
+    def _about_header(self) -> str:
+        return "; if its first line is a row, --no-header, too: columns are then called 1, 2, …" if self.header else ""
 
     def _find_separator(self, first: str) -> str:
         usual = _SEPARATORS[kind(self.path) or ".csv"]
         self._separator = usual
-        if len(self._cells_of(first)) < 2:
+        if usual not in first or len(self._cells_of(first)) < 2:
             try:
-                found = csv.Sniffer().sniff(first, delimiters=_OTHER_SEPARATORS.replace(usual, "")).delimiter
+                # As much of it as column names need: its patterns take long on a long line.
+                found = csv.Sniffer().sniff(first[:_SNIFFED], delimiters=_OTHER_SEPARATORS.replace(usual, "")).delimiter
             except csv.Error:
                 return usual
             if found in _OTHER_SEPARATORS:

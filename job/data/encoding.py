@@ -205,8 +205,11 @@ def _of_no_use(
 def _require_both(source: Source, classes: NDArray[np.int8], parts: NDArray[np.int8], hashes: NDArray[np.uint64]) -> None:
     distinct = len(np.unique(hashes))
     both = len(np.intersect1d(hashes[classes == 0], hashes[classes == 1]))
-    of_copies = f"; its {len(hashes)} rows hold {distinct} distinct texts" if distinct < len(hashes) else ""
-    of_both = f", {both} of them with both labels" if both else ""
+    of_copies = (
+        f"; its {len(hashes)} rows hold {distinct} distinct text{'s' if distinct > 1 else ''}" if distinct < len(hashes) else ""
+    )
+    of_them = "" if distinct == 1 else f", {both} of them"
+    of_both = f"{of_them} with both labels" if both else ""
     for number, side in ((TRAIN, "training"), (TEST, "test")):
         if len(set(classes[parts == number].tolist())) < 2:
             raise DataError(

@@ -61,13 +61,13 @@ def _faults(corpus: Corpus) -> Iterator[str]:
         empty = int((corpus.lengths[indices] == 1).sum())
         copies = len(indices) - len(np.unique(corpus.hashes[indices]))
         if empty:
-            yield f"{empty} {name} texts are empty: each is read as a start token alone"
+            yield f"{_texts(empty, name)} {_are(empty)} empty: each is read as a start token alone"
         if copies:
-            yield f"{copies} {name} texts repeat another one"
+            yield f"{_texts(copies, name)} repeat{'s' if copies == 1 else ''} another one"
     for name in ("validation", "test"):
         shared = shared_texts(corpus, name)
         if shared:
-            yield f"{shared} {name} texts are in the training part too, so {name} accuracy flatters"
+            yield f"{_texts(shared, name)} {_are(shared)} in the training part too, so {name} accuracy flatters"
         unknown = unknown_share(corpus, name)
         if unknown > 0.5:
             yield f"{unknown:.0%} of the words of the {name} part are in no training text, so little can be said of it"
@@ -79,7 +79,7 @@ def _faults(corpus: Corpus) -> Iterator[str]:
     labels, hashes = corpus.labels[corpus.labelled], corpus.hashes[corpus.labelled]
     contradictions = len(np.intersect1d(hashes[labels == 1], hashes[labels == 0]))
     if contradictions:
-        yield f"{contradictions} texts occur with both labels"
+        yield f"{_texts(contradictions)} occur{'s' if contradictions == 1 else ''} with both labels"
     rare = imbalance(corpus)
     if rare is not None:
         yield rare
@@ -98,10 +98,18 @@ def imbalance(corpus: Corpus) -> str | None:
     )
 
 
+def _texts(count: int, part: str = "") -> str:
+    return f"{count} {part} text{'' if count == 1 else 's'}".replace("  ", " ")
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
 def _near_copies(corpus: Corpus) -> Iterator[str]:
     found = corpus.reading.near_copies
     if found is not None and found.found:
-        yield f"{found.found} of {found.looked_at} test texts are a training text but for a few words, so test accuracy flatters"
+        yield f"{found.found} of {found.looked_at} test texts {_are(found.found)} a training text but for a few words, so test accuracy flatters"
 
 
 def _shared_groups(corpus: Corpus) -> Iterator[str]:
@@ -112,4 +120,4 @@ def _shared_groups(corpus: Corpus) -> Iterator[str]:
         groups = np.unique(corpus.groups[corpus.part(name)])
         shared = int(np.isin(groups, training).sum())
         if shared:
-            yield f"{shared} of {len(groups)} groups of the {name} part are in the training part, too, so {name} accuracy flatters"
+            yield f"{shared} of {len(groups)} groups of the {name} part {_are(shared)} in the training part, too, so {name} accuracy flatters"

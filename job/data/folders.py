@@ -1,6 +1,5 @@
 """Texts as files in the layout of aclImdb, as a folder or a .tar.gz: PART/LABEL/*.txt, or LABEL/*.txt alone."""
 
-import gzip
 import os
 import re
 import tarfile
@@ -9,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from job.data import decoding, parts
+from job.data.packed import unpacked
 from job.data.parts import LEFT_OUT, TEST, TRAIN, UNSAID, VALIDATION
 from job.data.rows import Reader, Row
 from job.data.sheet import MAX_TEXT, reading
@@ -22,6 +22,11 @@ _REVIEW = re.compile(rf"(?:^(.*)/|^)({'|'.join(_LABELS)})/.+\.txt$", re.IGNORECA
 _ADDRESSES = re.compile(r"(?:^|/)urls_(neg|pos)\.txt$")
 _NUMBER = re.compile(r"(\d+)_\d+\.txt$")
 _TRAILING_CHUNKS = 64
+# Of an archive: their names are in memory.
+_MAX_FILES = 2_000_000
+# Bytes of what is written before a file whose name or attributes are long.
+_MAX_HEADER = 1 << 20
+_LONG_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 _UNSUP = "texts without a label (unsup)"
 
 
@@ -196,6 +201,17 @@ def stay_inside(path: Path, folder: Path) -> None:
         raise DataError(f"{path}: is a link that leads out of the data folder; such links are not followed")
 
 
+class _Member(tarfile.TarInfo):
+    """A member of an archive, whose header is not read into memory where it claims to be enormous."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Member":
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _LONG_HEADERS and member.size > _MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {member.size} bytes")
+        return member
+
+
 class TarReader(_LayoutReader):
     """A .tar.gz. It is read as a stream, twice, and never unpacked, so no member's name or link can reach outside."""
 
@@ -244,8 +260,16 @@ class TarReader(_LayoutReader):
         """Each member, and its content where it is a file that is read."""
         number = 0
         try:
-            with reading(self.path), gzip.open(self.path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
-                for member in archive:
+            with (
+                reading(self.path),
+                unpacked(self.path) as stream,
+                tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as archive,
+            ):
+                for count, member in enumerate(archive):
+                    # It would keep all of them.
+                    archive.members.clear()  # type: ignore[attr-defined]
+                    if count == _MAX_FILES:
+                        raise DataError(f"{self.path}: holds more than {_MAX_FILES} files; put their texts into a table")
                     content = None
                     if member.isfile() and self._layout.is_read(member.name):
                         if member.size > MAX_TEXT:

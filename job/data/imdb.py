@@ -17,6 +17,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from job.data import cache
+from job.data.packed import check_size
 from job.data.parts import TEST, TRAIN
 from job.errors import DataError, MissingInputError
 from job.files import checksum
@@ -146,7 +147,8 @@ def read_array(stream: Any) -> np.ndarray[Any, Any]:
         return array
     if dtype.kind not in "iu":
         raise ValueError(f"an array of {dtype}; integers were expected")
-    content = stream.read(shape[0] * dtype.itemsize)
+    # What a header claims is not asked for: so much memory would be taken before anything is read.
+    content = stream.read(min(shape[0] * dtype.itemsize, _MAX_MEMBER_BYTES))
     return np.frombuffer(content, dtype=dtype, count=shape[0])
 
 
@@ -256,6 +258,7 @@ def _member(archive: zipfile.ZipFile, path: Path, name: str) -> np.ndarray[Any, 
     info = archive.getinfo(name + ".npy")
     if info.file_size > _MAX_MEMBER_BYTES:
         raise DataError(f"{path}: {name} unpacks to {info.file_size} bytes; at most {_MAX_MEMBER_BYTES} are read")
+    check_size(f"{path}: {name}", info.file_size, info.compress_size)
     try:
         with archive.open(info) as stream:
             array = read_array(io.BufferedReader(stream))

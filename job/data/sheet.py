@@ -1,15 +1,15 @@
 """One table of named columns: what all kinds have in common, and its lines where it is text."""
 
-import codecs
-import gzip
+import io
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from job.data import decoding
+from job.data.packed import unpacked
 from job.errors import DataError
 from job.files.reading import explained
 
@@ -21,7 +21,10 @@ KINDS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt")
 PACKED = (".gz", ".zst")
 MAX_TEXT = 16 << 20
 """Characters of a cell at most."""
-_BLOCK = 1 << 16
+MAX_LINE = 5 * MAX_TEXT
+"""Bytes of a line at most: a label, and as many characters as are read, in any encoding."""
+BLOCK = 1 << 16
+"""Characters that are read of a text at a time."""
 
 Cells = dict[str, Any]
 """A row's values by column: texts in .csv, .tsv and .txt, JSON values in .jsonl and .json, Python values in .parquet."""
@@ -122,21 +125,24 @@ class Sheet(ABC):
         if text not in self.warnings:
             self.warnings.append(text)
 
-    def _lines(self, longest: int | None = None) -> Iterator[str]:
+    def _lines(self) -> Iterator[str]:
         """The file's lines as text, with their ends, without a byte-order mark.
 
-        Args:
-            longest: Lines of more bytes are refused before they fill the memory: in files that may have no line ends at all.
+        Raises:
+            DataError: A line is no text of this encoding, or longer than `MAX_LINE`: of files that have no line ends at all.
         """
-        with _unpacked(self.path) as stream:
+        with unpacked(self.path) as stream:
             encoding, mark = self._find_encoding(stream)
-            if encoding.replace("_", "-").lower().startswith(("utf-16", "utf-32")):
-                yield from self._wide_lines(stream, encoding, mark, longest)
+            if _is_wide(encoding):
+                stream.read(len(mark))
+                yield from self._decoded_lines(stream, encoding, "\n")
                 return
-            lines = stream if longest is None else iter(lambda: stream.readline(longest + 1), b"")
-            for number, line in enumerate(lines, 1):
-                if longest is not None and len(line) > longest:
-                    self._refuse_line(number, longest)
+            if self._has_bare_returns(stream.peek(BLOCK)):
+                stream.read(len(mark))
+                yield from self._decoded_lines(stream, encoding, "\r")
+                return
+            for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE + 1), b""), 1):
+                self._check_length(number, len(line))
                 if number == 1:
                     line = line.removeprefix(mark)
                 if b"\0" in line:
@@ -146,54 +152,54 @@ class Sheet(ABC):
                 try:
                     yield line.decode(encoding)
                 except UnicodeDecodeError as error:
-                    raise DataError(
-                        f"{self.path}, line {number}: byte 0x{line[error.start]:02x} is not {encoding.upper()}; save the file as UTF-8, or name its encoding (--encoding cp1252 or latin-1 for most old files in Western languages)"
-                    ) from None
+                    raise self._not_of(encoding, f", line {number}: byte 0x{line[error.start]:02x}") from None
 
-    def _find_encoding(self, stream: Any) -> tuple[str, bytes]:
+    def _blocks(self) -> Iterator[str]:
+        """The file's text in pieces of bounded length, wherever its lines end, without a byte-order mark."""
+        with unpacked(self.path) as stream:
+            encoding, mark = self._find_encoding(stream)
+            stream.read(len(mark))
+            with io.TextIOWrapper(stream, encoding, newline="\n") as text:
+                try:
+                    while block := text.read(BLOCK):
+                        yield block
+                except UnicodeDecodeError as error:
+                    raise self._not_of(encoding, f": byte 0x{error.object[error.start]:02x}") from None
+
+    def _find_encoding(self, stream: io.BufferedReader) -> tuple[str, bytes]:
         """The encoding, and the byte-order mark that the file begins with."""
         encoding, mark = decoding.of_mark(stream.peek(4)[:4], self._encoding)
         if encoding.startswith(("utf-16", "utf-32")) and mark:
             self._notice(f"{self.path.name} is read as {encoding.upper()}, as its byte-order mark says")
         return encoding, mark
 
-    def _refuse_line(self, number: int, longest: int) -> NoReturn:
-        raise DataError(f"{self.path}, line {number}: has more than {longest} bytes; expected one text a line")
+    def _has_bare_returns(self, start: bytes) -> bool:
+        """Whether lines end with a carriage return alone, as old Macs and some exports of tables end them."""
+        found = b"\n" not in start and b"\r" in start[:-1]
+        if found:
+            self._notice(f"the lines of {self.path.name} end with a carriage return alone")
+        return found
 
-    def _wide_lines(self, stream: IO[bytes], encoding: str, mark: bytes, longest: int | None) -> Iterator[str]:
-        decoder = codecs.getincrementaldecoder(encoding)()
-        stream.read(len(mark))
-        rest, block, number = "", stream.read(_BLOCK), 1
-        while block:
-            *whole, rest = (rest + decoder.decode(block)).split("\n")
-            yield from (line + "\n" for line in whole)
-            number += len(whole)
-            if longest is not None and len(rest) > longest:
-                self._refuse_line(number, longest)
-            block = stream.read(_BLOCK)
-        rest += decoder.decode(b"", final=True)
-        if rest:
-            yield rest
+    def _decoded_lines(self, stream: io.BufferedReader, encoding: str, end: str) -> Iterator[str]:
+        with io.TextIOWrapper(stream, encoding, newline=end) as text:
+            for number, line in enumerate(iter(lambda: text.readline(MAX_LINE + 1), ""), 1):
+                self._check_length(number, len(line))
+                yield line if end == "\n" else line.removesuffix(end) + "\n"
+
+    def _check_length(self, number: int, length: int) -> None:
+        if length > MAX_LINE:
+            raise DataError(f"{self.path}, line {number}: has more than {MAX_LINE} bytes; expected one row or text a line")
+
+    def _about_header(self) -> str:
+        """What else may be unusual of a table that is not in UTF-8."""
+        return ""
+
+    def _not_of(self, encoding: str, where: str) -> DataError:
+        return DataError(
+            f"{self.path}{where} is not {encoding.upper()}; save the file as UTF-8, or name its encoding (--encoding cp1252 or latin-1 for most old files in Western languages){self._about_header()}"
+        )
 
 
-@contextmanager
-def _unpacked(path: Path) -> Iterator[Any]:
-    """The bytes of a file, unpacked where its ending says that it is packed."""
-    suffix = path.suffix.lower()
-    if suffix == ".gz":
-        with gzip.open(path) as stream:
-            yield stream
-    elif suffix == ".zst":
-        import io
-
-        import pyarrow
-
-        with (
-            path.open("rb") as file,
-            pyarrow.CompressedInputStream(file, "zstd") as packed,
-            io.BufferedReader(packed) as stream,
-        ):
-            yield stream
-    else:
-        with path.open("rb") as stream:
-            yield stream
+def _is_wide(encoding: str) -> bool:
+    """Whether a newline is more than one byte."""
+    return encoding.replace("_", "-").lower().startswith(("utf-16", "utf-32"))

@@ -4,7 +4,9 @@ Nothing here knows what a column means. Every row of a file is yielded or an err
 way stands in `Sheet.notices` (a separator, an encoding) and `Sheet.warnings` (what a quote is).
 """
 
+import itertools
 import json
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
@@ -13,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from job.data import decoding
 from job.data.delimited import CsvSheet
-from job.data.sheet import KINDS, MAX_TEXT, PACKED, Cells, Sheet, kind, one_line, reading
+from job.data.packed import check_size
+from job.data.sheet import BLOCK, KINDS, MAX_LINE, PACKED, Cells, Sheet, kind, one_line, reading
 from job.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow
 
 _FASTTEXT = "__label__"
-# Bytes of a line of text at most: a label, and as many characters as are read, in any encoding.
-_LONGEST = 5 * MAX_TEXT
+_SPACE = re.compile(r"[ \t\r\n]*")
+# Rows of Parquet in memory at a time: each of their texts may have megabytes.
+_ROWS = 64
 
 
 def open_sheet(path: Path, encoding: str | None = None, header: bool = True) -> "Sheet":
@@ -95,24 +99,86 @@ class JsonLinesSheet(_JsonSheet):
 
 
 class JsonSheet(JsonLinesSheet):
-    """One JSON array of objects, which is read as a whole; or objects line by line, as many files of this name hold."""
+    """One JSON array of objects, or objects line by line, as many files of this name hold."""
 
     def _values(self) -> Iterator[Any]:
-        lines = self._lines()
-        first = next((line for line in lines if line.strip()), "")
-        if not first.lstrip().startswith("["):
-            lines.close()  # type: ignore[attr-defined]
+        blocks = self._blocks()
+        start = next((text for block in blocks if (text := block.lstrip())), "")
+        if start.startswith("["):
+            yield from _Elements(self.path, start[1:], blocks).values()
+        else:
+            blocks.close()  # type: ignore[attr-defined]
             yield from super()._values()
-            return
-        try:
-            values = json.loads(first + "".join(lines))
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{self.path}: not JSON ({error}); expected an array of objects") from None
-        yield from values
+
+
+class _Elements:
+    """The elements of a JSON array one by one, so that memory does not grow with the file.
+
+    Args:
+        start: The text after the opening bracket.
+        blocks: What comes after it.
+    """
+
+    def __init__(self, path: Path, start: str, blocks: Iterator[str]) -> None:
+        self._path, self._text, self._blocks = path, start, blocks
+        self._place = self._row = 0
+        self._decoder = json.JSONDecoder()
+
+    def values(self) -> Iterator[Any]:
+        """Yields each element."""
+        if self._next_sign() != "]":
+            while True:
+                self._row += 1
+                yield self._value()
+                sign = self._next_sign()
+                if sign == "]":
+                    break
+                if sign != ",":
+                    raise self._not_json("expected a comma or the end of the array" if sign else "it is cut off")
+                self._place += 1
+                self._next_sign()
+        self._place += 1
+        if self._next_sign():
+            raise self._not_json("it goes on after the array")
+
+    def _next_sign(self) -> str:
+        """The next character that is no space; empty at the end."""
+        while True:
+            blank = _SPACE.match(self._text, self._place)
+            self._place = blank.end() if blank else self._place
+            if self._place < len(self._text):
+                return self._text[self._place]
+            self._text, self._place = next(self._blocks, ""), 0
+            if not self._text:
+                return ""
+
+    def _value(self) -> Any:
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._place)
+                error: ValueError | None = None
+            except RecursionError as deep:
+                raise self._not_json(str(deep)) from None
+            except ValueError as failed:
+                error, end = failed, 0
+            # The end of the text at hand may be in the midst of an element. Twice as much, so that a long one is not read often.
+            if error is None and end < len(self._text):
+                self._place = end
+                return value
+            rest = self._text[self._place :]
+            more = "".join(itertools.islice(self._blocks, 1 + len(rest) // BLOCK))
+            if not more:
+                raise self._not_json("it is cut off" if error is None else str(error))
+            self._text, self._place = rest + more, 0
+            if len(self._text) > MAX_LINE:
+                raise self._not_json(f"an element of more than {MAX_LINE} characters, or a mistake in it")
+
+    def _not_json(self, why: str) -> DataError:
+        return DataError(f"{self._path}, row {self._row}: not JSON ({why}); expected an array of objects")
 
 
 class ParquetSheet(Sheet):
-    """Apache Parquet, a thousand rows in memory at a time."""
+    """Apache Parquet, some rows in memory at a time."""
 
     def _columns(self) -> list[str]:
         if self.path.suffix.lower() in PACKED:
@@ -143,10 +209,16 @@ class ParquetSheet(Sheet):
         import pyarrow
         from pyarrow import parquet
 
-        number = 0
+        number = unpacked = 0
+        packed = self.path.stat().st_size
         try:
             with parquet.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(batch_size=1024, columns=None if columns is None else list(columns)):
+                groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
+                check_size(self.path, sum(group.total_byte_size for group in groups), packed)
+                for batch in file.iter_batches(batch_size=_ROWS, columns=None if columns is None else list(columns)):
+                    # A text that many rows share is in the file once.
+                    unpacked += batch.nbytes
+                    check_size(self.path, unpacked, packed)
                     for cells in batch.to_pylist():
                         number += 1
                         yield number, cells
@@ -159,7 +231,7 @@ class FastTextSheet(Sheet):
     """fastText's lines: `__label__NAME` and a text. The columns are called `label`, without the prefix, and `text`."""
 
     def _columns(self) -> list[str]:
-        lines = self._lines(_LONGEST)
+        lines = self._lines()
         first = next((line for line in lines if line.strip()), "")
         lines.close()  # type: ignore[attr-defined]
         if not first.startswith(_FASTTEXT):
@@ -169,7 +241,7 @@ class FastTextSheet(Sheet):
         return ["label", "text"]
 
     def _rows(self, columns: Collection[str] | None) -> Iterator[tuple[int, Cells]]:
-        for number, line in enumerate((line for line in self._lines(_LONGEST) if line.strip()), 1):
+        for number, line in enumerate((line for line in self._lines() if line.strip()), 1):
             label, _, text = line.strip("\r\n").partition(" ")
             if not label.startswith(_FASTTEXT):
                 raise DataError(f"{self.path}, row {number}: expected {_FASTTEXT}NAME in front of the text")
@@ -182,7 +254,7 @@ class LinesSheet(Sheet):
     """One text a line, empty ones included, in a column called `text`. No table of its name's kind: who wants it asks for it."""
 
     def _columns(self) -> list[str]:
-        lines = self._lines(_LONGEST)
+        lines = self._lines()
         first = next(lines, None)
         lines.close()  # type: ignore[attr-defined]
         if first is None:
@@ -190,5 +262,5 @@ class LinesSheet(Sheet):
         return ["text"]
 
     def _rows(self, columns: Collection[str] | None) -> Iterator[tuple[int, Cells]]:
-        for number, line in enumerate(self._lines(_LONGEST), 1):
+        for number, line in enumerate(self._lines(), 1):
             yield number, {"text": line.rstrip("\r\n")}

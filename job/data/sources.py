@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from job.data import imdb, readers, synthetic
+from job.data import imdb, pipes, readers, synthetic
 from job.data.labels import LabelMeaning, LabelReader
 from job.data.numbered import MAIN, TEST_DATA, VALIDATION_DATA, Meaning, Numbered, Source
 from job.data.parts import UNSAID, PartReader
 from job.data.rows import Reader, Row
-from job.data.tokens import FIRST_WORD_ID, Spaces, content_hash, hash_of, tokenize
+from job.data.tokens import FIRST_WORD_ID, Writing, content_hash, hash_of, tokenize
 from job.data.unlabelled import WithUnlabelled, open_texts
 from job.errors import DataError
 from job.files.reading import explained
@@ -76,7 +76,7 @@ class Texts(Source):
         self._index = _Index()
         self._labels = labels
         self._splits = PartReader(self.shown)
-        self._spaces = Spaces(self.shown)
+        self._writing = Writing(self.shown)
 
     @abstractmethod
     def _rows(self) -> Iterator[tuple[int, Row]]:
@@ -86,7 +86,7 @@ class Texts(Source):
         index = self._index
         for origin, row in self._rows():
             words = tokenize(row.text)
-            self._spaces.add(row.text)
+            self._writing.add(row.text)
             yield Numbered(
                 numbers=[index[word] for word in words],
                 label=self._labels.add(row.label, row.number),
@@ -104,7 +104,7 @@ class Texts(Source):
             yield row.number, row.text
 
     def resolve(self, needs_both: bool) -> Meaning:
-        warnings = self._spaces.warnings()
+        warnings = self._writing.warnings()
         labels, rule = self._labels.resolve(needs_both)
         return Meaning(labels=labels, rule=rule, parts=[], warnings=warnings)
 
@@ -184,6 +184,7 @@ def open_source(source: DataSource) -> Source:
     """
     if source.name == "embedded":
         return Generated(source.distances)
+    source = pipes.kept(source)
     texts = open_texts(Path(source.unlabelled), source) if source.unlabelled else None
     labelled = _open_labelled(source)
     return WithUnlabelled(labelled, texts) if texts else labelled

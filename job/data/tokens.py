@@ -50,6 +50,13 @@ _WITHOUT_SPACES = re.compile(
     "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
 )
 
+# What people write themselves, such as <3 or AT&T, is none.
+_HTML = re.compile(
+    r"</?(?:a|b|blockquote|br|div|em|font|h[1-6]|hr|i|img|li|ol|p|pre|script|span|strong|table|td|tr|u|ul)\b[^<>]*>|&(?:amp|apos|gt|lt|nbsp|quot|#\d+|#x[\da-f]+);",
+    re.IGNORECASE,
+)
+_RARE = 0.01
+
 
 def lacks_spaces(text: str) -> bool:
     """Whether most letters of a text are of a script without spaces between words, so that `tokenize` cannot split it."""
@@ -58,8 +65,8 @@ def lacks_spaces(text: str) -> bool:
     return 2 * len(_WITHOUT_SPACES.findall(text)) > sum(map(str.isalpha, text))
 
 
-class Spaces:
-    """Counts the texts that `tokenize` cannot split.
+class Writing:
+    """Counts the texts that `tokenize` cannot split, or in which it takes what is no word for words.
 
     Args:
         shown: The name of the data, for messages.
@@ -67,12 +74,13 @@ class Spaces:
 
     def __init__(self, shown: str) -> None:
         self._shown = shown
-        self._texts = self._without = 0
+        self._texts = self._without = self._of_html = 0
 
     def add(self, text: str) -> None:
         """Another text."""
         self._texts += 1
         self._without += lacks_spaces(text)
+        self._of_html += ("<" in text or "&" in text) and _HTML.search(text) is not None
 
     def warnings(self) -> list[str]:
         """What is to be said of them, when all have been seen.
@@ -84,11 +92,16 @@ class Spaces:
             raise DataError(
                 f"{self._shown}: most texts ({self._without} of {self._texts}) are in a script that puts no spaces between words, such as Chinese, Japanese or Thai, and words are found by spaces here; put spaces between the words first (jieba, MeCab or PyThaiNLP do it)"
             )
+        said = []
         if self._without:
-            return [
+            said.append(
                 f"{self._without} texts are in a script without spaces between words, which is read as one word up to the next punctuation mark"
-            ]
-        return []
+            )
+        if self._of_html > _RARE * self._texts:
+            said.append(
+                f"{self._of_html} of {self._texts} texts hold HTML, such as <br /> or &amp;, whose names are read as words (br, amp); take it out first, here and in what is to be judged (BeautifulSoup's get_text does it)"
+            )
+        return said
 
 
 def tokenize(text: str) -> list[str]:

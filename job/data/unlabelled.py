@@ -17,7 +17,7 @@ from job.data.parts import LEFT_OUT, UNSAID
 from job.data.readers import LABEL_COLUMNS, TEXT_COLUMNS, TableReader, known_columns, tables_in
 from job.data.rows import Reader
 from job.data.sheet import KINDS, Sheet, kind, reading
-from job.data.tokens import Spaces
+from job.data.tokens import Writing
 from job.errors import DataError
 from job.files.reading import explained
 from job.source import DataSource
@@ -140,12 +140,12 @@ class WithUnlabelled(Source):
         super().__init__(labelled.name, [*labelled.files, *texts.files()])
         self.shown = labelled.shown
         self._labelled, self._texts = labelled, texts
-        self._spaces = Spaces(str(texts.path))
+        self._writing = Writing(str(texts.path))
 
     def reviews(self) -> Iterator[Numbered]:
         yield from self._labelled.reviews()
         for row in self._texts.rows():
-            self._spaces.add(row.text)
+            self._writing.add(row.text)
             numbers, found = self.number(row.text)
             yield Numbered(numbers, NO_LABEL, found, row.number, origin=UNLABELLED_DATA)
 
@@ -157,7 +157,7 @@ class WithUnlabelled(Source):
         return replace(
             found,
             notices=[*found.notices, *self._texts.notices],
-            warnings=[*found.warnings, *self._spaces.warnings(), *self._texts.warnings],
+            warnings=[*found.warnings, *self._writing.warnings(), *self._texts.warnings],
         )
 
     def number(self, text: str) -> tuple[list[int], int]:

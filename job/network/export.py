@@ -187,12 +187,14 @@ class TextModel(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def serve(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """From <string>[batch], UTF-8, to `probability` <float32>[batch] of being positive, and `label` <string>[batch]."""
-        words = self.tokenizer.ids(text)
+        # Of no text at all, a recurrent layer fails; so one is added, and taken out of the answer.
+        count = tf.size(text)
+        words = self.tokenizer.ids(tf.concat([text, tf.fill([tf.cast(count == 0, tf.int32)], "")], axis=0))
         found = [member.logits(words) for member in self._members]
         if len(found) > 1:
             votes = [tf.clip_by_value(each, -ensemble.SUREST, ensemble.SUREST) for each in found]
             found = [tf.add_n([weight * each for each, weight in zip(votes, self._weights, strict=True)])]
-        probability = tf.sigmoid(found[0])
+        probability = tf.sigmoid(found[0])[:count]
         return {
             "probability": probability,
             "label": tf.where(probability > np.float32(self._threshold), "positive", "negative"),

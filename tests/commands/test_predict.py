@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job.commands.predict import pieces
-from job.errors import InputOutputError
+from job.errors import DataError, InputOutputError
 from job.output.best import best_model
 from job.presets import Architecture, ModelName
 from job.records.comparison import Comparison, Variance
@@ -89,6 +89,14 @@ def test_who_types_is_answered_before_the_next_line() -> None:
         assert next(found) == ["two", "three"]
         os.close(writing)
         assert list(found) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_line_that_never_ends_is_65(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("job.data.sheet.MAX_LINE", 1000)
+    stream = io.BytesIO(("short\n" + "x" * 100_000).encode(encoding))
+    with pytest.raises(DataError, match=r"^file, line 2: has more than 1000 bytes; expected one text a line$"):
+        list(pieces(stream, "file"))
 
 
 def test_a_failing_stream_is_told() -> None:

@@ -56,12 +56,12 @@ def test_each_fault_is_a_sentence_with_its_count(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(table([*base, *extra], header=("text", "label", "split", "who")))
     assert findings.faults(read(path, group="who")) == [
-        "1 train texts are empty: each is read as a start token alone",
-        "1 train texts repeat another one",
-        "1 test texts are in the training part too, so test accuracy flatters",
-        "1 of 21 test texts are a training text but for a few words, so test accuracy flatters",
-        "1 of 22 groups of the test part are in the training part, too, so test accuracy flatters",
-        "1 texts occur with both labels",
+        "1 train text is empty: each is read as a start token alone",
+        "1 train text repeats another one",
+        "1 test text is in the training part too, so test accuracy flatters",
+        "1 of 21 test texts is a training text but for a few words, so test accuracy flatters",
+        "1 of 22 groups of the test part is in the training part, too, so test accuracy flatters",
+        "1 text occurs with both labels",
     ]
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from job.data.tokens import APOSTROPHES, SEPARATORS, Vocabulary, clip, content_hash, lacks_spaces, tokenize
+from job.data.tokens import APOSTROPHES, SEPARATORS, Vocabulary, Writing, clip, content_hash, lacks_spaces, tokenize
 
 
 def test_punctuation_separates_words_and_the_apostrophe_does_not() -> None:
@@ -75,6 +75,21 @@ def test_separators_are_no_letters_and_no_digits() -> None:
 )
 def test_scripts_without_spaces_are_told(text: str, lacks: bool) -> None:
     assert lacks_spaces(text) is lacks
+
+
+@pytest.mark.parametrize(
+    ("texts", "count"),
+    [
+        (["Good.<br /><br />Very.", "Q&amp;A", "&#39;no&#x27;", '<a href="x">here</a>'], 4),
+        (["I <3 it", "AT&T", "a < b > c", "if x<y", "&c."], 0),
+    ],
+)
+def test_texts_of_html_are_told_and_what_people_write_themselves_is_none(texts: list[str], count: int) -> None:
+    writing = Writing("a.csv")
+    for text in [*texts, *["plain words"] * 10]:
+        writing.add(text)
+    said = [f"{count} of {len(texts) + 10} texts hold HTML"] if count else []
+    assert [warning.partition(",")[0] for warning in writing.warnings()] == said
 
 
 @given(st.lists(st.text(alphabet="abc", min_size=1), max_size=5))

@@ -357,9 +357,9 @@ def test_a_folder_without_texts_is_65(tmp_path: Path) -> None:
 def test_a_file_without_line_ends_does_not_fill_the_memory(
     encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("job.data.sheets._LONGEST", 1000)
+    monkeypatch.setattr("job.data.sheet.MAX_LINE", 1000)
     (tmp_path / "u.txt").write_text("short\n" + "x" * 100_000, encoding)
-    with pytest.raises(DataError, match=r"u\.txt, line 2: has more than 1000 bytes; expected one text a line"):
+    with pytest.raises(DataError, match=r"u\.txt, line 2: has more than 1000 bytes; expected one row or text a line"):
         beside(tmp_path / "u.txt")
 
 

@@ -75,6 +75,13 @@ def test_tokens_are_those_of_training_whatever_the_text(model: Any, texts: list[
     assert ids(model, texts) == expected(texts)
 
 
+def test_of_no_text_there_is_no_answer(model: Any) -> None:
+    _, whole = model
+    answer = whole.serve(tf.constant([], tf.string))
+    assert {name: each.shape.as_list() for name, each in answer.items()} == {"probability": [0], "label": [0]}
+    assert whole.serve(tf.constant(["the film"]))["label"].shape == (1,)
+
+
 # The second word's weight is beyond the last one that has any; of the pairs, "the good" and "good the" have one, and of the
 # triples "the good the".
 WEIGHTS = LinearWeights(
