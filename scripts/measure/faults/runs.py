@@ -47,8 +47,10 @@ def outcome(output: Path) -> dict[str, Any]:
     result: dict[str, Any] = {
         "metrics": without_times(json.loads((output / "metrics.json").read_text())),
         "predictions": {path.name: path.read_bytes() for path in output.glob("*predictions.csv")},
-        # Event files have the time and the process in their names.
-        "files": sorted(re.sub(r"tfevents\..*", "tfevents", str(path.relative_to(output))) for path in output.rglob("*")),
+        # Event files have the time and the process in their names; a folder that holds nothing is none of a run's files.
+        "files": sorted(
+            re.sub(r"tfevents\..*", "tfevents", str(path.relative_to(output))) for path in output.rglob("*") if path.is_file()
+        ),
     }
     for model in sorted([*output.glob("*.safetensors"), *output.glob("*/model.safetensors")]):
         result[str(model.relative_to(output))] = model.read_bytes()
