@@ -2,7 +2,6 @@
 
 import errno
 import os
-import resource
 import sys
 from typing import Any
 
@@ -97,6 +96,9 @@ def _out_of_memory() -> int:
 
 
 def _too_many_files() -> int:
+    # A part of Python that not everyone who may run it may read.
+    import resource
+
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _fail(f"no more than {limit} files may be open here; raise the limit (ulimit -n 1024)", InputOutputError.exit_code)
 

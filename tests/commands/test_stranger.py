@@ -12,6 +12,7 @@ import pytest
 
 from job.commands import evaluate, predict, report
 from job.errors import DataError
+from job.machine import runtime
 from job.output.finished import FinishedRun, VerifiedRun
 from job.presets import ModelName
 from job.report import card
@@ -47,7 +48,9 @@ def keras_that_writes(path: Path, witness: Path) -> None:
     import keras
 
     given = keras.Input((1,))
-    called = keras.layers.Lambda(lambda value, name: (open(name, "w"), value)[1], arguments={"name": str(witness)})  # noqa: SIM115
+    called = keras.layers.Lambda(
+        lambda value, name: (__import__("pathlib").Path(name).touch(), value)[1], arguments={"name": str(witness)}
+    )
     keras.Model(given, called(given)).save(path.with_name("other.keras"))
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(path.with_name("other.keras")) as other:
         content = {name: archive.read(name) for name in archive.namelist()} | {"config.json": other.read("config.json")}
@@ -75,6 +78,8 @@ def saved_model_that_writes(folder: Path, witness: Path) -> None:
 def test_no_layer_and_no_graph_that_a_run_brings_along_is_run(finished: Path, tmp_path: Path) -> None:
     tf = pytest.importorskip("tensorflow")
     keras = pytest.importorskip("keras")
+    # As the job does, before the first operation.
+    runtime.prepare_tensorflow()
     run, layer, graph = tmp_path / "run", tmp_path / "layer", tmp_path / "graph"
     shutil.copytree(finished, run)
     for name in ("rnn", "lstm"):

@@ -109,7 +109,7 @@ def test_every_look_at_the_test_data_is_on_record(finished: Path) -> None:
     purposes = [look["for"] for look in looks]
     # Side by side, the trainings and the baseline end in any order.
     networks = [f"scores of {name}, seed {seed}" for name in ("lstm", "rnn") for seed in (0, 1)]
-    assert sorted(purposes[:-1]) == ["scores of the baseline", *networks]
+    assert sorted(purposes[:-1]) == [*networks, "scores of the baseline"]
     assert purposes[-1] == "scores of the ensemble"
     assert all(look["at"].endswith("+00:00") for look in looks)
 
@@ -493,7 +493,7 @@ def test_inspect_tells_counts_and_faults(command: Command, tmp_path: Path) -> No
     (tmp_path / "a.csv").write_bytes(table([*rows(), ("", "neg"), rows()[0]]))
     done = command("data", "inspect", "--data", tmp_path / "a.csv")
     assert done.returncode == 0
-    assert "repeat another one" in done.stdout
+    assert "1 train text repeats another one" in done.stdout
     assert "empty" in done.stdout
     report = json.loads(command("data", "inspect", "--data", "embedded", "--json").stdout)
     assert report["train"]["reviews"] == 20_000

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from job.data.corpus import load
-from job.errors import JobError, MissingInputError
+from job.errors import JobError
 from tests.conftest import rows, table
 from tests.data.samples import as_jsonl, as_parquet, as_tar, npz, reviews, source, tiny, words
 
@@ -57,13 +57,6 @@ def test_what_was_encoded_is_mapped_the_second_time_and_encoded_anew_when_the_fi
     assert first.sha256 == again.sha256
     path.write_bytes(table(rows(44)))
     assert load(source(path, tmp_path / "cache")).sha256 != first.sha256
-
-
-@pytest.mark.timeout(60)
-def test_data_that_are_a_fifo_are_66_and_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "a.csv")
-    with pytest.raises(MissingInputError, match=r"a\.csv: cannot be read \(Is no regular file\)"):
-        load(source(tmp_path / "a.csv", tmp_path / "cache"))
 
 
 @pytest.mark.timeout(60)

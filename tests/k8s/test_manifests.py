@@ -61,7 +61,7 @@ def test_the_failure_policy_is_the_contract_s(job_: Manifest) -> None:
     promised = readme_actions()
     raised = {each.exit_code for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.JobError)}
     assert raised <= set(promised)
-    assert len(promised) == 14
+    assert len(promised) == 15
     assert codes(job_, "FailJob", "FailIndex") == [code for code, action in promised.items() if action == "fail"]
     assert codes(job_, "Count") == [code for code, action in promised.items() if action == "count"]
 

@@ -54,7 +54,8 @@ def started(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)], ids=["TERM", "INT", "HUP"]
 )
 def test_a_signal_lets_it_clean_up_and_ends_it_with_its_code(number: signal.Signals, code: int) -> None:
-    with started(seconds=0.3, more="sys.argv[1:] = ['train']") as process:
+    # Where the tests are run by nohup, it would inherit that.
+    with started(seconds=0.3, more="sys.argv[1:] = ['train']; signal.signal(signal.SIGHUP, signal.SIG_DFL)") as process:
         process.send_signal(number)
         output, errors = process.communicate(timeout=30)
     assert (process.returncode, output) == (code, "saved\n")
