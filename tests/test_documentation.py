@@ -142,7 +142,8 @@ def test_every_link_within_the_repository_leads_somewhere(path: Path) -> None:
 @pytest.mark.parametrize("path", CURRENT, ids=name)
 def test_every_script_and_file_that_a_text_names_exists(path: Path) -> None:
     text = path.read_text()
-    files = [module.replace(".", "/") + ".py" for module in re.findall(r"-m (scripts\.[a-z_]+\.[a-z_]+)", text)]
+    called = [module.replace(".", "/") for module in re.findall(r"-m (scripts\.[a-z_]+\.[a-z_]+(?:\.[a-z_]+)?)", text)]
+    files = [f"{each}/__main__.py" if (ROOT / each).is_dir() else f"{each}.py" for each in called]
     # From the root of the repository, or beside the text. To kubectl, job/sentiment-job-gpu is no file.
     folders = r"scripts|job(?!/sentiment-job)|tests|docker|k8s|\.ci|\.github"
     files += re.findall(rf"(?<![\w./$-])((?:{folders})/[\w./-]*\w)", text)

@@ -130,6 +130,7 @@ class Told:
     """Of a run.json the hashes alone."""
 
     files: dict[str, str]
+    fingerprint: str = ""
 
     def but(self, files: dict[str, str]) -> "Told":
         return Told(files)

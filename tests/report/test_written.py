@@ -20,9 +20,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def read(path: Path, but: str) -> Any:
         seeds = json.loads((path / "run.json").read_text())["seeds"]
-        record = SimpleNamespace(
-            files={}, but=lambda files: SimpleNamespace(to_json=lambda: json.dumps({"seeds": seeds, "files": files}).encode())
-        )
+
+        def changed(files: Any) -> Any:
+            told = json.dumps({"seeds": seeds, "files": files}).encode()
+            return SimpleNamespace(fingerprint="", to_json=lambda: told)
+
+        record = SimpleNamespace(files={}, but=changed)
         return SimpleNamespace(seeds=seeds, record=record, record_hash=checksum.of_file(path / "run.json"))
 
     monkeypatch.setattr(report, "FinishedRun", SimpleNamespace(read=read))

@@ -72,7 +72,7 @@ def test_a_larger_network_takes_more_memory() -> None:
     assert staffing._need(Architecture.lstm, presets[Architecture.lstm], 20) < rnn
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "two", "", "1.5"])
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
 def test_a_number_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match=f"--workers {text}: expected auto, or how many trainings"):
         resolve(Request(workers=text))
