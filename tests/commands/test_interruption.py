@@ -219,7 +219,7 @@ def test_a_standard_output_that_takes_nothing_is_74(tmp_path: Path, shared_cache
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "arguments", [["kills", "--kills", "1", "--epochs", "2"], ["writes", "--every", "30"]], ids=["kills", "writes"]
+    "arguments", [["kills", "--kills", "1", "--epochs", "2"], ["writes", "--every", "45"]], ids=["kills", "writes"]
 )
 def test_what_the_fault_harness_finds(arguments: list[str], tmp_path: Path) -> None:
     """A few kills of each kind and some of the writes; all of them when the script is run by hand."""
