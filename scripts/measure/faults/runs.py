@@ -122,13 +122,24 @@ def fork(arguments: list[str], said: Path, before: Callable[[], object]) -> int:
             pace.CHECKPOINT_SHARE = math.inf
             sys.argv = ["sentiment-job", *arguments]
             before()
+            # As Python makes them at its start, for what they lead to now.
+            sys.stdout = sys.__stdout__ = _stream(1)
+            sys.stderr = sys.__stderr__ = _stream(2)
             code = main()
         except BaseException:
             traceback.print_exc()
         finally:
-            sys.stdout.flush()
+            with contextlib.suppress(OSError, AttributeError):
+                sys.stdout.flush()
             os._exit(code)
     return process
+
+
+def _stream(descriptor: int) -> Any:
+    try:
+        return open(descriptor, "w", closefd=False)
+    except OSError:
+        return None
 
 
 def wait(process: int, seconds: float) -> int | None:
