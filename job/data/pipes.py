@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import tempfile
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -12,7 +13,7 @@ from typing import IO
 from job.data.cache import staging_folder
 from job.data.packed import unpacked
 from job.data.sheet import kind, reading
-from job.errors import OutputError
+from job.errors import InputOutputError, OutputError
 from job.files import atomic
 from job.source import DataSource
 
@@ -64,21 +65,30 @@ def as_file(name: str, cache: Path | None) -> Path:
         cache: None for none.
 
     Raises:
-        InputOutputError: Reading or writing failed midway.
+        InputOutputError: Reading or writing failed midway; the pipe's content is then lost, and not taken for a shorter one.
     """
     if name not in _kept:
         # In the order of asking; standard input is no file that could be closed.
-        with reading(Path(name)), open(0 if name in STANDARD_INPUT else name, "rb", closefd=name not in STANDARD_INPUT) as pipe:
-            try:
-                if cache is None:
-                    raise OutputError("no cache")
-                with staging_folder(cache, "piped") as staging:
-                    _kept[name] = _keep(pipe, name, staging, cache / "piped")
-            except OutputError:
-                _folders.append(tempfile.TemporaryDirectory(prefix="sentiment-job-"))
-                folder = Path(_folders[-1].name)
-                _kept[name] = _keep(pipe, name, folder, folder / "piped")
+        is_standard = name in STANDARD_INPUT
+        with ExitStack() as stack:
+            staging, folder = _place(cache, stack)
+            with reading(Path(name)), open(0 if is_standard else name, "rb", closefd=not is_standard) as pipe:
+                try:
+                    _kept[name] = _keep(pipe, name, staging, folder)
+                except OutputError as error:
+                    # Who goes on without a cache would wait for a pipe that is empty.
+                    raise InputOutputError(str(error)) from None
     return _kept[name]
+
+
+def _place(cache: Path | None, stack: ExitStack) -> tuple[Path, Path]:
+    """Where it is written, and where it lies then. Chosen before anything is read: what was read cannot be read again."""
+    if cache is not None:
+        with suppress(OutputError):
+            return stack.enter_context(staging_folder(cache, "piped")), cache / "piped"
+    _folders.append(tempfile.TemporaryDirectory(prefix="sentiment-job-"))
+    folder = Path(_folders[-1].name)
+    return folder, folder / "piped"
 
 
 def _keep(pipe: IO[bytes], name: str, staging: Path, folder: Path) -> Path:
@@ -86,12 +96,15 @@ def _keep(pipe: IO[bytes], name: str, staging: Path, folder: Path) -> Path:
     with whole.open("wb") as stream:
         while block := pipe.read(_CHUNK):
             digest.update(block)
-            stream.write(block)
-    atomic.flush(whole)
-    folder.mkdir(parents=True, exist_ok=True)
+            with atomic.explained(folder):
+                stream.write(block)
+                stream.flush()
     called = "standard-input" if name in STANDARD_INPUT else Path(name).stem
     target = folder / f"{called}-{digest.hexdigest()[:12]}{_ending(Path(name), whole)}"
-    os.replace(whole, target)
+    with atomic.explained(folder):
+        atomic.flush(whole)
+        folder.mkdir(parents=True, exist_ok=True)
+        os.replace(whole, target)
     return target
 
 
@@ -103,11 +116,11 @@ def _ending(named: Path, content: Path) -> str:
         start = stream.read(_START)
     packing = next((ending for sign, ending in _PACKED if start.startswith(sign)), "")
     if packing:
-        beside = content.with_name(f"packed{packing}")
-        os.link(content, beside)
-        with unpacked(beside) as stream:
+        # Its name says how it is unpacked.
+        named_so = content.rename(content.with_name(f"packed{packing}"))
+        with unpacked(named_so) as stream:
             start = stream.read(_START)
-        beside.unlink()
+        named_so.rename(content)
     place, sign = _TAR
     if packing and start[place:].startswith(sign):
         return f".tar{packing}"

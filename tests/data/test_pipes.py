@@ -1,5 +1,6 @@
 """Data that come through a pipe: read once, kept as a file by their content."""
 
+import errno
 import gzip
 import os
 import subprocess
@@ -15,6 +16,7 @@ from job.data import pipes
 from job.data.corpus import load
 from job.data.originals import find
 from job.errors import JobError
+from job.files import atomic
 from tests.conftest import ROOT, rows, table
 from tests.data.samples import as_jsonl, as_parquet, as_tar, source
 
@@ -76,6 +78,22 @@ def test_the_name_of_a_pipe_may_say_what_comes_through_it(tmp_path: Path) -> Non
 def test_without_a_cache_it_is_kept_for_this_run(tmp_path: Path) -> None:
     corpus = load(source(piped(tmp_path / "pipe", table(rows())), Path(os.devnull, "none")))
     assert corpus.reading.rows == 40
+
+
+# Of these two, one is what a cache is refused by before anything is read.
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.ENOSPC, "writing failed"), (errno.EACCES, "cannot be written by")], ids=["full", "refused"]
+)
+def test_what_cannot_be_kept_is_not_taken_for_a_shorter_one(
+    number: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(atomic, "flush", fail)
+    with pytest.raises(JobError, match=f"cache/piped: {said}"):
+        load(source(piped(tmp_path / "a.csv", table(rows())), tmp_path / "cache"))
+    assert pipes._kept == {}
 
 
 def test_what_comes_through_a_pipe_and_is_no_table_is_refused_like_a_file(tmp_path: Path) -> None:
