@@ -67,6 +67,8 @@ class DataSource:
     """Of files of text; by default what a byte-order mark says, else UTF-8."""
     header: bool = True
     """Whether the first line of a .csv or .tsv names the columns."""
+    keeps_html: bool = False
+    """Whether tags and entities are read as words, for models that read them so."""
     distances: tuple[int, ...] = (10,)
     """Filler tokens between the two clues of the embedded corpus; its reviews are of each distance in turn."""
 

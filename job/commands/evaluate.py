@@ -1,6 +1,6 @@
 """Scores a finished run's models on other labelled data, with intervals, and finds texts that the run was trained on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -69,10 +69,10 @@ def evaluate(folder: Path, source: DataSource) -> Evaluation:
     Raises:
         MissingInputError, DataError, ConfigurationError: As the run or the source is.
     """
-    corpus = corpora.load(source, for_scoring=True)
+    run = VerifiedRun.verify(folder)
+    corpus = corpora.load(replace(source, keeps_html=not run.takes_out_html), for_scoring=True)
     part = "test" if corpus.own_test_part and len(corpus.part("test")) else "all"
     indices = corpus.part("test") if part == "test" else corpus.labelled
-    run = VerifiedRun.verify(folder)
     labels, seen = corpus.labels[indices], np.isin(corpus.hashes[indices], run.training_hashes())
     models: dict[ModelName, ModelScores] = {}
     answers: list[Answers] = []

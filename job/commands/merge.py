@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-from job.commands.models import Models, tables
+from job.commands.models import Models, tables, vocabulary
 from job.commands.publishing import Publishing, cards, pages
 from job.config import DeviceChoice, fingerprint, shard_folder
 from job.errors import ConfigurationError, DataError, MissingInputError, TemporaryError
@@ -246,7 +246,7 @@ def _export_ensemble(publishing: Publishing, run: FinishedRun, shard: FinishedRu
     linear = shard.linear_weights()
     if run.ensemble is None or linear is None:
         return
-    models = Models(run.record.identity.hyperparameters, shard.words(), tables(shard), cpu)
+    models = Models(run.record.identity.hyperparameters, vocabulary(shard), tables(shard), cpu)
     make = partial(models.ensemble, run.ensemble.record, run.trials.weights(), linear)
     publishing.export(ModelName.ensemble, make, run.trials.weights_to_safetensors())
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.data.evidence import Tables
+from job.data.tokens import Vocabulary
 from job.files import atomic
 from job.network import kernel
 from job.network.predictor import EnsemblePredictor, LinearPredictor, NetworkPredictor, Predictor
@@ -31,25 +32,24 @@ class Models:
 
     Args:
         hyperparameters: By architecture.
-        words: The vocabulary by rank.
         tables: Where networks look up their evidence; None where they read none.
     """
 
     def __init__(
         self,
         hyperparameters: Mapping[Architecture, Hyperparameters],
-        words: list[str],
+        vocabulary: Vocabulary,
         tables: Tables | None,
         device: DeviceRecord,
     ) -> None:
-        self._hyperparameters, self._words, self._tables, self._device = hyperparameters, words, tables, device
+        self._hyperparameters, self._vocabulary, self._tables, self._device = hyperparameters, vocabulary, tables, device
 
     def network(self, name: Architecture, seed: int, weights: list[NDArray[np.float32]], threshold: float) -> NetworkPredictor:
         """A network with these weights."""
         # Not before TensorFlow is set up.
         from job.network.build import build, set_weights
 
-        network = build(name, self._hyperparameters[name], seed, len(self._words))
+        network = build(name, self._hyperparameters[name], seed, len(self._vocabulary.words))
         set_weights(network, weights)
         return self._predictor(name, network, threshold)
 
@@ -59,18 +59,18 @@ class Models:
 
         values = self._hyperparameters[name]
         tables = self._tables if values.evidence else None
-        return self._predictor(name, build.load(path, name, values, len(self._words), tables), threshold)
+        return self._predictor(name, build.load(path, name, values, len(self._vocabulary.words), tables), threshold)
 
     def _predictor(self, name: Architecture, network: Any, threshold: float) -> NetworkPredictor:
         from job.network.forward import Forward
 
         values = self._hyperparameters[name]
         forward = Forward(network, values, kernel.choose(self._device, name, values))
-        return NetworkPredictor(name, forward, self._words, threshold, self._tables if values.evidence else None)
+        return NetworkPredictor(name, forward, self._vocabulary, threshold, self._tables if values.evidence else None)
 
     def linear(self, weights: LinearWeights, threshold: float) -> LinearPredictor:
         """The baseline."""
-        return LinearPredictor(weights, self._words, threshold)
+        return LinearPredictor(weights, self._vocabulary, threshold)
 
     def ensemble(self, record: EnsembleRecord, weights: Weights, linear: LinearWeights) -> EnsemblePredictor:
         """All together."""
@@ -82,7 +82,12 @@ class Models:
                 name, share = Architecture(each.name), each.weight / len(each.seeds)
                 networks = (self.network(name, seed, weights[name, seed], record.threshold.value) for seed in each.seeds)
                 members += [(network, share) for network in networks]
-        return EnsemblePredictor(members, self._words, record.threshold.value)
+        return EnsemblePredictor(members, self._vocabulary, record.threshold.value)
+
+
+def vocabulary(run: VerifiedRun) -> Vocabulary:
+    """What a run's models read texts by; raises what `VerifiedRun.words` does."""
+    return Vocabulary(run.words(), run.takes_out_html)
 
 
 def tables(run: VerifiedRun) -> Tables | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from job.analysis.scores import is_positive
-from job.commands.models import Models, tables
+from job.commands.models import Models, tables, vocabulary
 from job.config import DeviceChoice
 from job.data import sheet
 from job.errors import DataError, InputOutputError, MissingInputError
@@ -87,10 +87,10 @@ def _there(run: VerifiedRun) -> list[ModelName]:
 def _load(run: VerifiedRun, name: ModelName) -> Predictor:
     linear, record, threshold = run.linear_weights(), run.metrics.ensemble, run.metrics.threshold(name)
     if name is ModelName.baseline and linear is not None:
-        return LinearPredictor(linear, run.words(), threshold)
+        return LinearPredictor(linear, vocabulary(run), threshold)
     # A model is small and a text short: a GPU would cost more to start than it saves.
     cpu = device.select(DeviceChoice.cpu, False)
-    models = Models(run.record.identity.hyperparameters, run.words(), tables(run), cpu)
+    models = Models(run.record.identity.hyperparameters, vocabulary(run), tables(run), cpu)
     with run.reading(f"{name}/{model_file(name)}") as path:
         if name.is_network:
             return models.saved(Architecture(name), path, threshold)

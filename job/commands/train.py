@@ -244,7 +244,7 @@ class _Job:
 
     @cached_property
     def _models(self) -> Models:
-        return Models(self._configuration.hyperparameters, self._corpus.words, self._tables, self._record.device)
+        return Models(self._configuration.hyperparameters, self._corpus.vocabulary, self._tables, self._record.device)
 
     def _asked(self) -> list[str]:
         """Texts that the exported models are asked."""

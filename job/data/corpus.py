@@ -21,7 +21,7 @@ from job.data.cache import staging_folder
 from job.data.encoding import ARRAYS, encode
 from job.data.sheet import reading
 from job.data.sources import open_source
-from job.data.tokens import FIRST_WORD_ID
+from job.data.tokens import FIRST_WORD_ID, Vocabulary
 from job.errors import DataError, InputOutputError, OutputError
 from job.files import checksum
 from job.files.reading import require_files
@@ -83,6 +83,11 @@ class Corpus:
     def lengths(self) -> NDArray[np.int64]:
         """<int64>[reviews], the number of tokens of each review, its start token counted."""
         return np.diff(self.offsets)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Its words, and how a text is split into such."""
+        return Vocabulary(self.words, self.reading.takes_out_html)
 
     def part(self, name: str) -> NDArray[np.int64]:
         """Indices of the reviews of `train`, `validation`, `test` or `unlabelled`, in the order of the source: <int64>[reviews]."""
@@ -200,10 +205,12 @@ def _fill(source: DataSource, for_scoring: bool) -> Path:
     opened = open_source(source)
     # By content and never by time and size, which rsync, archives and images keep while the content changes.
     content = [(str(file), _hash(file)) for file in opened.files]
-    settings = {name: value for name, value in asdict(source).items() if name not in ("name", "cache")}
+    settings = {name: value for name, value in asdict(source).items() if name not in ("name", "cache", "keeps_html")}
+    # Settings that came later: what was encoded before is still found, where it would be the same.
     if source.unlabelled is None:
-        # A setting that came later: what was encoded before is still found.
         del settings["unlabelled"]
+    if opened.takes_out_html:
+        settings["takes_out_html"] = True
     identity = [_VERSION, for_scoring, opened.name, settings, content]
     key = hashlib.sha256(json.dumps(identity).encode("utf-8", "surrogateescape")).hexdigest()[:32]
     folder = source.cache / "encoded" / key

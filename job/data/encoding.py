@@ -126,6 +126,7 @@ def encode(source: Source, folder: Path, for_scoring: bool = False) -> None:
         columns=meaning.columns,
         labels=[LabelRecord(label=each.label, meaning=_MEANINGS[each.meaning], rows=each.rows) for each in meaning.labels],  # type: ignore[arg-type]
         label_rule=meaning.rule,
+        takes_out_html=source.takes_out_html,
         notices=list(dict.fromkeys(meaning.notices)),
         warnings=list(dict.fromkeys(meaning.warnings)),
         near_copies=near_copies.count(words.texts, places, parts, hashes) if looks else None,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from job.data.labels import LabelMeaning
+from job.data.markup import without_html
 from job.data.parts import UNSAID
 
 MAIN, TEST_DATA, VALIDATION_DATA, UNLABELLED_DATA = range(4)
@@ -71,6 +72,8 @@ class Source(ABC):
     """The source's name in errors."""
     is_generated = False
     """Whether the package made it itself, so that nothing can be wrong with it."""
+    takes_out_html = False
+    """Whether tags and entities are no part of its texts."""
 
     @abstractmethod
     def reviews(self) -> Iterator[Numbered]:
@@ -100,6 +103,10 @@ class Source(ABC):
         Raises:
             DataError: The labels are of no known form, or all the same.
         """
+
+    def plain(self, text: str) -> str:
+        """What is read of a text."""
+        return without_html(text) if self.takes_out_html else text
 
     @abstractmethod
     def number(self, text: str) -> tuple[list[int], int]:

@@ -30,9 +30,10 @@ def find(source: DataSource, wanted: Collection[Key]) -> dict[Key, str]:
         return found
     rows = {row for row, _ in missing}
     try:
-        for row, text in open_source(source).texts():
+        opened = open_source(source)
+        for row, text in opened.texts():
             # Few rows are wanted, and splitting all of them into words would take most of the time.
-            if row in rows and (key := (row, content_hash(tokenize(text)))) in missing:
+            if row in rows and (key := (row, content_hash(tokenize(opened.plain(text))))) in missing:
                 found[key] = text
                 missing.remove(key)
                 if not missing:

@@ -71,6 +71,8 @@ class _Index(dict[str, int]):
 class Texts(Source):
     """Labelled texts. The vocabulary is ranked by frequency, words of equal frequency alphabetically."""
 
+    takes_out_html = True
+
     def __init__(self, name: str, labels: LabelReader, files: list[Path]) -> None:
         super().__init__(name, files)
         self._index = _Index()
@@ -85,8 +87,9 @@ class Texts(Source):
     def reviews(self) -> Iterator[Numbered]:
         index = self._index
         for origin, row in self._rows():
-            words = tokenize(row.text)
-            self._writing.add(row.text)
+            plain = self.plain(row.text)
+            self._writing.add(row.text, plain)
+            words = tokenize(plain)
             yield Numbered(
                 numbers=[index[word] for word in words],
                 label=self._labels.add(row.label, row.number),
@@ -106,10 +109,10 @@ class Texts(Source):
     def resolve(self, needs_both: bool) -> Meaning:
         warnings = self._writing.warnings()
         labels, rule = self._labels.resolve(needs_both)
-        return Meaning(labels=labels, rule=rule, parts=[], warnings=warnings)
+        return Meaning(labels=labels, rule=rule, parts=[], notices=self._writing.notices(), warnings=warnings)
 
     def number(self, text: str) -> tuple[list[int], int]:
-        words = tokenize(text)
+        words = tokenize(self.plain(text))
         return [self._index.get(word, len(self._index)) for word in words], content_hash(words)
 
     def vocabulary(self, counts: NDArray[np.int64]) -> tuple[list[str], NDArray[np.int64]]:
@@ -149,7 +152,7 @@ class Files(Texts):
 
     def __init__(self, source: DataSource, path: Path, opened: dict[int, Reader]) -> None:
         self.shown = str(path)
-        self._opened = opened
+        self._opened, self.takes_out_html = opened, not source.keeps_html
         files = [file for reader in opened.values() for file in reader.files()]
         super().__init__(path.name or path.resolve().name, LabelReader(self.shown, source.positive, source.negative), files)
 
@@ -167,7 +170,7 @@ class Files(Texts):
         if split is not None:
             parts, said = self._splits.resolve(split, self._opened[MAIN].is_split_asked_for)
             warnings += [said] if said else []
-        notices = [text for reader in self._opened.values() for text in reader.notices]
+        notices = found.notices + [text for reader in self._opened.values() for text in reader.notices]
         warnings += [text for reader in self._opened.values() for text in reader.warnings]
         if all(part == UNSAID for part in parts):
             columns.pop("split", None)

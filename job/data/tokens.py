@@ -9,10 +9,13 @@ import hashlib
 import re
 import string
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from job.data.markup import without_html
 from job.errors import DataError
 from job.presets import SPECIAL_TOKENS, START, UNKNOWN
 
@@ -50,13 +53,6 @@ _WITHOUT_SPACES = re.compile(
     "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
 )
 
-# What people write themselves, such as <3 or AT&T, is none.
-_HTML = re.compile(
-    r"</?(?:a|b|blockquote|br|div|em|font|h[1-6]|hr|i|img|li|ol|p|pre|script|span|strong|table|td|tr|u|ul)\b[^<>]*>|&(?:amp|apos|gt|lt|nbsp|quot|#\d+|#x[\da-f]+);",
-    re.IGNORECASE,
-)
-_RARE = 0.01
-
 
 def lacks_spaces(text: str) -> bool:
     """Whether most letters of a text are of a script without spaces between words, so that `tokenize` cannot split it."""
@@ -66,7 +62,7 @@ def lacks_spaces(text: str) -> bool:
 
 
 class Writing:
-    """Counts the texts that `tokenize` cannot split, or in which it takes what is no word for words.
+    """Counts the texts that `tokenize` cannot split, and those that HTML was taken out of.
 
     Args:
         shown: The name of the data, for messages.
@@ -76,11 +72,17 @@ class Writing:
         self._shown = shown
         self._texts = self._without = self._of_html = 0
 
-    def add(self, text: str) -> None:
-        """Another text."""
+    def add(self, text: str, plain: str) -> None:
+        """Another text, as it stands in its source and as it is read."""
         self._texts += 1
-        self._without += lacks_spaces(text)
-        self._of_html += ("<" in text or "&" in text) and _HTML.search(text) is not None
+        self._without += lacks_spaces(plain)
+        self._of_html += plain != text
+
+    def notices(self) -> list[str]:
+        """What was decided, when all have been seen."""
+        if not self._of_html:
+            return []
+        return [f"HTML, such as <br /> or &amp;, was taken out of {self._of_html} of the {self._texts} texts of {self._shown}"]
 
     def warnings(self) -> list[str]:
         """What is to be said of them, when all have been seen.
@@ -92,16 +94,11 @@ class Writing:
             raise DataError(
                 f"{self._shown}: most texts ({self._without} of {self._texts}) are in a script that puts no spaces between words, such as Chinese, Japanese or Thai, and words are found by spaces here; put spaces between the words first (jieba, MeCab or PyThaiNLP do it)"
             )
-        said = []
-        if self._without:
-            said.append(
-                f"{self._without} texts are in a script without spaces between words, which is read as one word up to the next punctuation mark"
-            )
-        if self._of_html > _RARE * self._texts:
-            said.append(
-                f"{self._of_html} of {self._texts} texts hold HTML, such as <br /> or &amp;, whose names are read as words (br, amp); take it out first, here and in what is to be judged (BeautifulSoup's get_text does it)"
-            )
-        return said
+        if not self._without:
+            return []
+        return [
+            f"{self._without} texts are in a script without spaces between words, which is read as one word up to the next punctuation mark"
+        ]
 
 
 def tokenize(text: str) -> list[str]:
@@ -119,15 +116,28 @@ def hash_of(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
+@dataclass(frozen=True)
 class Vocabulary:
-    """Words by rank; `words[0]` is the most frequent and has id 4."""
+    """The words that have ids, and how a text is split into words."""
 
-    def __init__(self, words: Sequence[str]) -> None:
-        self.ids = {word: rank for rank, word in enumerate(words, FIRST_WORD_ID)}
+    words: Sequence[str]
+    """By rank: `words[0]` is the most frequent and has id 4."""
+    takes_out_html: bool = False
+    """Whether tags and entities are no part of a text: they are of Keras's IMDB, whose `br` is a word."""
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """Token ids by word."""
+        return {word: rank for rank, word in enumerate(self.words, FIRST_WORD_ID)}
+
+    def up_to(self, size: int) -> "Vocabulary":
+        """The words whose ids are below `size`."""
+        return replace(self, words=self.words[: max(0, size - FIRST_WORD_ID)])
 
     def encode(self, text: str, size: int, max_tokens: int | None = None) -> NDArray[np.int32]:
         """Token ids of a text, the start token first, as far as they are read (see `clip`): <int32>[tokens]."""
-        ids = [self.ids.get(word, UNKNOWN) for word in tokenize(text)]
+        words = tokenize(without_html(text) if self.takes_out_html else text)
+        ids = [self.ids.get(word, UNKNOWN) for word in words]
         return clip(np.array([START, *ids], dtype=np.int32), size, max_tokens)
 
 

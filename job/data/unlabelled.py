@@ -139,13 +139,13 @@ class WithUnlabelled(Source):
     def __init__(self, labelled: Source, texts: Reader) -> None:
         super().__init__(labelled.name, [*labelled.files, *texts.files()])
         self.shown = labelled.shown
-        self._labelled, self._texts = labelled, texts
+        self._labelled, self._texts, self.takes_out_html = labelled, texts, labelled.takes_out_html
         self._writing = Writing(str(texts.path))
 
     def reviews(self) -> Iterator[Numbered]:
         yield from self._labelled.reviews()
         for row in self._texts.rows():
-            self._writing.add(row.text)
+            self._writing.add(row.text, self.plain(row.text))
             numbers, found = self.number(row.text)
             yield Numbered(numbers, NO_LABEL, found, row.number, origin=UNLABELLED_DATA)
 
@@ -156,7 +156,7 @@ class WithUnlabelled(Source):
         found = self._labelled.resolve(needs_both)
         return replace(
             found,
-            notices=[*found.notices, *self._texts.notices],
+            notices=[*found.notices, *self._writing.notices(), *self._texts.notices],
             warnings=[*found.warnings, *self._writing.warnings(), *self._texts.warnings],
         )
 

@@ -12,40 +12,13 @@ from numpy.typing import NDArray
 from job.analysis import ensemble
 from job.data.evidence import Tables
 from job.data.ngrams import Ngrams
-from job.data.tokens import APOSTROPHES, FIRST_WORD_ID, SEPARATORS
+from job.data.tokens import FIRST_WORD_ID, Vocabulary
 from job.files import native
 from job.network.build import as_input
 from job.network.predictor import EnsemblePredictor, LinearPredictor, NetworkPredictor, Predictor
+from job.network.tokenizer import Tokenizer
 from job.output.results import LinearWeights
 from job.presets import HALF, PAD, START, UNKNOWN, Hyperparameters
-
-
-class _Tokenizer(tf.Module):
-    """That of job/data/tokens.py, in TensorFlow's own operations.
-
-    Args:
-        words: The vocabulary by rank.
-    """
-
-    def __init__(self, words: list[str]) -> None:
-        super().__init__()
-        ids = tf.range(FIRST_WORD_ID, FIRST_WORD_ID + len(words))
-        entries = tf.lookup.KeyValueTensorInitializer(tf.constant(words, tf.string), ids)
-        self._ids = tf.lookup.StaticHashTable(entries, UNKNOWN)
-
-    def ids(self, text: tf.Tensor) -> tf.RaggedTensor:
-        """Token ids <int32>[batch, words], without a start token, of <string>[batch]."""
-        # Without an encoding, TensorFlow lowers ASCII letters and no others: as Keras's IMDB data are made.
-        plain = tf.strings.regex_replace(tf.strings.lower(text), _any_of(APOSTROPHES), "'")
-        spaced = tf.strings.regex_replace(plain, _any_of(SEPARATORS), " ")
-        words = tf.strings.split(spaced, sep=" ")
-        words = tf.ragged.boolean_mask(words, words != "")
-        return words.with_flat_values(self._ids.lookup(words.flat_values))
-
-
-def _any_of(characters: str) -> str:
-    """A regular expression (RE2's) for one of these."""
-    return "[" + "".join(f"\\x{{{ord(character):x}}}" for character in characters) + "]"
 
 
 class _NgramTable(tf.Module):
@@ -175,14 +148,14 @@ class TextModel(tf.Module):
 
     Args:
         members: Each with its weight, of one alone 1.
-        words: The vocabulary by rank.
+        vocabulary: All of it.
         threshold: Above it a probability is labelled positive.
     """
 
-    def __init__(self, members: Sequence[tuple[Member, float]], words: list[str], threshold: float = HALF) -> None:
+    def __init__(self, members: Sequence[tuple[Member, float]], vocabulary: Vocabulary, threshold: float = HALF) -> None:
         super().__init__()
         self._members, self._weights = [member for member, _ in members], [weight for _, weight in members]
-        self._threshold, self.tokenizer = threshold, _Tokenizer(words)
+        self._threshold, self.tokenizer = threshold, Tokenizer(vocabulary)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def serve(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -214,7 +187,7 @@ def text_model(predictor: Predictor) -> TextModel:
             members.append((member, weight))
         elif isinstance(each, LinearPredictor):
             members.append((LinearMember(each.weights), weight))
-    return TextModel(members, predictor.words, predictor.threshold)
+    return TextModel(members, predictor.vocabulary, predictor.threshold)
 
 
 def save(model: TextModel, folder: Path) -> None:

@@ -22,7 +22,7 @@ class Predictor(ABC):
     """A model, and the vocabulary that its token ids are of.
 
     Args:
-        words: The vocabulary by rank.
+        vocabulary: All of it.
         vocabulary_size: Token ids from here on the model reads as the unknown token.
         max_tokens: Only this many tokens at a text's end are read; all of them by default.
         threshold: Above it a probability is labelled positive.
@@ -31,20 +31,20 @@ class Predictor(ABC):
     def __init__(
         self,
         name: ModelName,
-        words: list[str],
+        vocabulary: Vocabulary,
         vocabulary_size: int,
         max_tokens: int | None = None,
         threshold: float = HALF,
     ) -> None:
-        self.name, self.words, self.threshold = name, words, threshold
+        self.name, self.vocabulary, self.threshold = name, vocabulary, threshold
         self.vocabulary_size = self._size = vocabulary_size
         self._max_tokens = max_tokens
-        self._vocabulary = Vocabulary(words[: max(0, vocabulary_size - FIRST_WORD_ID)])
+        self._known = vocabulary.up_to(vocabulary_size)
 
     @property
     def ids(self) -> dict[str, int]:
         """Token ids by word, of the words that the model knows."""
-        return self._vocabulary.ids
+        return self._known.ids
 
     def probabilities(self, texts: list[str]) -> NDArray[np.float32]:
         """How likely each text is positive, <float32>[texts]."""
@@ -52,7 +52,7 @@ class Predictor(ABC):
 
     def encode(self, texts: list[str]) -> list[NDArray[np.int32]]:
         """What the model reads of each text: token ids <int32>[tokens]."""
-        return [self._vocabulary.encode(text, self._size, self._max_tokens) for text in texts]
+        return [self._known.encode(text, self._size, self._max_tokens) for text in texts]
 
     def of_tokens(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
         """The same as `probabilities` for reviews as token ids <int32>[tokens], the start token first: <float32>[reviews]."""
@@ -83,12 +83,12 @@ class NetworkPredictor(Predictor):
         self,
         architecture: Architecture,
         forward: "Forward",
-        words: list[str],
+        vocabulary: Vocabulary,
         threshold: float = HALF,
         tables: Tables | None = None,
     ) -> None:
         values = forward.values
-        super().__init__(ModelName(architecture), words, values.vocabulary_size, values.max_tokens, threshold)
+        super().__init__(ModelName(architecture), vocabulary, values.vocabulary_size, values.max_tokens, threshold)
         self.forward, self.tables = forward, tables
 
     def _logits(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
@@ -114,8 +114,8 @@ class NetworkPredictor(Predictor):
 class LinearPredictor(Predictor):
     """The baseline. It reads whole texts, and needs no TensorFlow."""
 
-    def __init__(self, weights: LinearWeights, words: list[str], threshold: float = HALF) -> None:
-        super().__init__(ModelName.baseline, words, int(weights.vocabulary_size[0]), threshold=threshold)
+    def __init__(self, weights: LinearWeights, vocabulary: Vocabulary, threshold: float = HALF) -> None:
+        super().__init__(ModelName.baseline, vocabulary, int(weights.vocabulary_size[0]), threshold=threshold)
         self.weights = weights
         self._ngrams = Ngrams(self._size, weights.bigrams, weights.trigrams)
         self._by_feature = weights.by_feature().astype(np.float64)
@@ -133,8 +133,10 @@ class EnsemblePredictor(Predictor):
         members: Each with its weight.
     """
 
-    def __init__(self, members: list[tuple[Predictor, float]], words: list[str], threshold: float = HALF) -> None:
-        super().__init__(ModelName.ensemble, words, max(member.vocabulary_size for member, _ in members), threshold=threshold)
+    def __init__(self, members: list[tuple[Predictor, float]], vocabulary: Vocabulary, threshold: float = HALF) -> None:
+        super().__init__(
+            ModelName.ensemble, vocabulary, max(member.vocabulary_size for member, _ in members), threshold=threshold
+        )
         self.members = members
 
     def _logits(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:

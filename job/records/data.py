@@ -38,5 +38,7 @@ class Reading(Record):
     """what may be misread or was passed over"""
     near_copies: NearCopies | None
     """null where nobody looked"""
+    takes_out_html: bool = False
+    """whether tags and entities are taken out of texts; false in runs of older versions, and of Keras's IMDB"""
     unlabelled: Count = 0
     """texts of --unlabelled that are used; what became of the others stands among what was left out"""

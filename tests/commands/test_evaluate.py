@@ -4,9 +4,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from job.commands import evaluate as commands
+from job.data.corpus import Corpus
+from job.network.predictor import Predictor
+from job.records.data import Reading
+from job.source import DataSource
 from tests.conftest import Command, table
+from tests.output.samples import rehash, write_run
+
+READING = Reading(rows=4, left_out={}, columns={}, labels=[], label_rule="", notices=[], warnings=[], near_copies=None)
 
 
 def evaluate(command: Command, *arguments: Any) -> Any:
@@ -59,3 +69,25 @@ def test_evaluate_wants_data(command: Command, finished: Path) -> None:
     done = command("evaluate", finished)
     assert done.returncode == 2
     assert "name the labelled texts with --data" in " ".join(done.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("takes_out_html", [True, False])
+def test_texts_are_read_as_the_run_s_models_read_them(
+    takes_out_html: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of Keras's IMDB know the tag `br` as a word."""
+    run = write_run(tmp_path / "run")
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["data"]["reading"] = READING.but(takes_out_html=takes_out_html).to_values()
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    rehash(run)
+    read: list[Corpus] = []
+
+    def predicted(_: Predictor, corpus: Corpus, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        read.append(corpus)
+        return np.zeros(len(indices), np.float32)
+
+    monkeypatch.setattr(commands, "_predict", predicted)
+    (tmp_path / "a.csv").write_bytes(table([("Good<br />", "1"), ("bad", "0")] * 2))
+    commands.evaluate(run, DataSource(name=str(tmp_path / "a.csv"), cache=tmp_path))
+    assert ("br" in read[0].words) is not takes_out_html

@@ -15,6 +15,7 @@ from pyarrow import parquet
 
 from job.commands.predict_table import judge
 from job.data.sheets import open_sheet
+from job.data.tokens import Vocabulary
 from job.errors import ConfigurationError, DataError, JobError, MissingInputError, OutputError
 from job.network.predictor import Predictor
 from job.presets import ModelName
@@ -25,7 +26,7 @@ class Stub(Predictor):
     """Knows `good` and `bad`, and is as sure as there are known words."""
 
     def __init__(self) -> None:
-        super().__init__(ModelName.rnn, ["good", "bad"], 6)
+        super().__init__(ModelName.rnn, Vocabulary(["good", "bad"]), 6)
 
     def _logits(self, reviews: list[NDArray[np.int32]]) -> NDArray[np.float32]:
         return np.array([np.sum(review == 4) - np.sum(review == 5) for review in reviews], np.float32)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from job.data.corpus import load
 from job.errors import JobError
-from tests.conftest import rows, table
+from tests.conftest import rows, table, write_imdb
 from tests.data.samples import as_jsonl, as_parquet, as_tar, npz, reviews, source, tiny, words
 
 
@@ -158,3 +158,29 @@ def test_whatever_is_done_to_a_file_it_is_read_or_refused(data: st.DataObject, t
     if code == 0:
         assert corpus.lengths.min() >= 1
         assert corpus.offsets[-1] == len(corpus.tokens)
+
+
+def test_html_is_no_part_of_own_texts_and_it_is_said(tmp_path: Path) -> None:
+    values = [(f"It&#39;s<br /><br />{'good' if side else 'bad'} &amp; n{number}", str(side)) for number in range(40) for side in (0, 1)]  # fmt: skip
+    (tmp_path / "a.csv").write_bytes(table([*values, ("no <3 of it", "0")]))
+    said = source(tmp_path / "a.csv", tmp_path)
+    corpus = load(said)
+    assert set(corpus.words[:3]) == {"it's", "good", "bad"}
+    assert not {"br", "amp", "39"} & set(corpus.words)
+    assert corpus.reading.takes_out_html
+    assert corpus.vocabulary.encode("It&#39;s<br />", 100).tolist() == [1, 4]
+    assert corpus.reading.notices == [f"HTML, such as <br /> or &amp;, was taken out of 80 of the 81 texts of {said.name}"]
+    kept = load(replace(said, keeps_html=True))
+    assert {"br", "amp", "39"} <= set(kept.words)
+    assert not kept.reading.takes_out_html
+    assert kept.reading.notices == []
+
+
+def test_of_keras_s_imdb_tags_are_words_and_so_they_are_of_texts_beside_it(tmp_path: Path) -> None:
+    path, index = write_imdb(tmp_path), tmp_path / "imdb_word_index.json"
+    index.write_text(index.read_text().replace('"w2"', '"br"'))
+    (tmp_path / "u.txt").write_text("w1<br />w3\n")
+    corpus = load(replace(source(path, tmp_path), unlabelled=str(tmp_path / "u.txt")))
+    assert corpus.review(int(corpus.part("unlabelled")[0])).tolist() == [1, 4, 5, 6]
+    assert not corpus.vocabulary.takes_out_html
+    assert not any("HTML" in said for said in (*corpus.reading.notices, *corpus.reading.warnings))

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from job.data.markup import without_html
 from job.data.tokens import APOSTROPHES, SEPARATORS, Vocabulary, Writing, clip, content_hash, lacks_spaces, tokenize
 
 
@@ -77,19 +78,18 @@ def test_scripts_without_spaces_are_told(text: str, lacks: bool) -> None:
     assert lacks_spaces(text) is lacks
 
 
-@pytest.mark.parametrize(
-    ("texts", "count"),
-    [
-        (["Good.<br /><br />Very.", "Q&amp;A", "&#39;no&#x27;", '<a href="x">here</a>'], 4),
-        (["I <3 it", "AT&T", "a < b > c", "if x<y", "&c."], 0),
-    ],
-)
-def test_texts_of_html_are_told_and_what_people_write_themselves_is_none(texts: list[str], count: int) -> None:
+def test_texts_of_html_are_told() -> None:
     writing = Writing("a.csv")
-    for text in [*texts, *["plain words"] * 10]:
-        writing.add(text)
-    said = [f"{count} of {len(texts) + 10} texts hold HTML"] if count else []
-    assert [warning.partition(",")[0] for warning in writing.warnings()] == said
+    assert writing.notices() == []
+    for text in ["Q&amp;A", "I <3 it", "plain words"]:
+        writing.add(text, without_html(text))
+    assert writing.notices() == ["HTML, such as <br /> or &amp;, was taken out of 1 of the 3 texts of a.csv"]
+    assert writing.warnings() == []
+
+
+def test_html_is_no_part_of_a_text_where_the_vocabulary_says_so() -> None:
+    assert Vocabulary(["br", "good"]).encode("Good<br />", 9).tolist() == [1, 5, 4]
+    assert Vocabulary(["br", "good"], takes_out_html=True).encode("Good<br />", 9).tolist() == [1, 5]
 
 
 @given(st.lists(st.text(alphabet="abc", min_size=1), max_size=5))

@@ -260,7 +260,8 @@ def test_what_earlier_versions_encoded_is_found_again(tmp_path: Path, monkeypatc
     Path("a.csv").write_bytes(table(rows()))
     Path("u.txt").write_text("\n".join(TEXTS))
     without, with_them = (
-        corpora.fill(DataSource(name="a.csv", cache=Path("cache"), unlabelled=said)).name for said in (None, "u.txt")
+        corpora.fill(DataSource(name="a.csv", cache=Path("cache"), unlabelled=said, keeps_html=True)).name
+        for said in (None, "u.txt")
     )
     assert without == "df2b4abc9b4e0025e2bcb97d2a7bd205" != with_them
 

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from job.data.markup import exceptions, without_html
 from job.data.tokens import SEPARATORS, Vocabulary
 from job.errors import InputOutputError, JobError
 from job.files import atomic
@@ -32,6 +33,7 @@ from job.network import export
 from job.network.forward import Forward
 from job.network.fresh import FreshProcess, KilledError, difference
 from job.network.predictor import EnsemblePredictor, LinearPredictor, NetworkPredictor, Predictor
+from job.network.tokenizer import Tokenizer
 from job.output import tensorboard
 from job.output.results import LinearWeights, Trials
 from tests.data.samples import tables
@@ -41,7 +43,8 @@ from tests.output.test_folder import EPOCH
 # As the job does, before the first operation.
 runtime.prepare_tensorflow()
 
-WORDS = ["the", "film", "it's", "é", "É", "a\u00a0b", "good"]
+WORDS = Vocabulary(["the", "film", "it's", "é", "É", "a\u00a0b", "good"])
+FEWER = Vocabulary([*WORDS.words[:5], "good"])
 
 
 VALUES = test_forward.tiny(Architecture.rnn, vocabulary_size=10, max_tokens=6)
@@ -60,7 +63,7 @@ def ids(model: Any, texts: list[str]) -> list[list[int]]:
 
 
 def expected(texts: list[str]) -> list[list[int]]:
-    return [Vocabulary(WORDS).encode(text, 10)[-6:].tolist() for text in texts]
+    return [WORDS.encode(text, 10)[-6:].tolist() for text in texts]
 
 
 def test_tokens_are_those_of_training(model: Any) -> None:
@@ -73,6 +76,85 @@ def test_tokens_are_those_of_training(model: Any) -> None:
 @given(st.lists(st.text(st.one_of(st.sampled_from("theflmgodis'ÉéTHE \x0b\r\u2028" + SEPARATORS), st.characters(exclude_categories=["Cs"]))), min_size=1, max_size=4))  # fmt: skip
 def test_tokens_are_those_of_training_whatever_the_text(model: Any, texts: list[str]) -> None:
     assert ids(model, texts) == expected(texts)
+
+
+OF_HTML = Vocabulary(["the", "film", "é", "b"], takes_out_html=True)
+PIECES = [
+    "the",
+    "film",
+    "b",
+    "é",
+    " ",
+    "<",
+    ">",
+    "&",
+    ";",
+    "<b>",
+    "</B >",
+    "<br/>",
+    "<a href='x'>",
+    "<!--",
+    "-->",
+    "<script>",
+    "</Script>",
+    "<3",
+]
+PIECES += [
+    "&lt;",
+    "&gt;",
+    "&amp;",
+    "&eacute;",
+    "&Eacute;",
+    "&nbsp;",
+    "&fjlig;",
+    "&nosuch;",
+    "&#39;",
+    "&#x62;",
+    "&#X0E9;",
+    "&#31;",
+    "&#150;",
+    "&#0;",
+]
+PIECES += [
+    "&#55296;",
+    "&#9999999;",
+    "&#xFFFFFF;",
+    "&#128512;",
+    "&#x;",
+    "&#12345678;",
+    "#",
+    "x",
+    "62",
+    "\x1f",
+    "\x00",
+    "\n",
+    "=",
+    "/",
+    "😀",
+]
+
+
+@functools.cache
+def of_html() -> Any:
+    return Tokenizer(OF_HTML)
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.lists(st.lists(st.sampled_from(PIECES) | st.characters(exclude_categories=["Cs"]), max_size=12).map("".join), min_size=1, max_size=4))  # fmt: skip
+def test_html_is_taken_out_as_in_training(texts: list[str]) -> None:
+    plain = [without_html(text) for text in texts]
+    assert [each.decode() for each in of_html().plain(tf.constant(texts)).numpy()] == [
+        each.replace("\x1f", " ") for each in plain
+    ]
+    assert of_html().ids(tf.constant(texts)).to_list() == [OF_HTML.encode(text, 8)[1:].tolist() for text in texts]
+
+
+def test_every_entity_is_what_it_is_in_training() -> None:
+    texts = [
+        f"a{entity}b"
+        for entity in [*exceptions(), "&#160;", "&#xA0;", "&#0x41;", "&#65;", "&#x1F600;", "&#1114111;", "&#1114112;"]
+    ]
+    assert [each.decode() for each in of_html().plain(tf.constant(texts)).numpy()] == [without_html(text) for text in texts]
 
 
 def test_of_no_text_there_is_no_answer(model: Any) -> None:
@@ -97,7 +179,7 @@ OLD = replace(WEIGHTS, trigrams=np.empty(0, np.int64), trigram_weights=np.empty(
 
 
 def logits(texts: list[str], weights: LinearWeights) -> list[float]:
-    model = export.TextModel([(export.LinearMember(weights), 1.0)], [*WORDS[:5], "good"])
+    model = export.TextModel([(export.LinearMember(weights), 1.0)], FEWER)
     probability = model.serve(tf.constant(texts, tf.string))["probability"].numpy()
     return [round(float(each), 3) for each in np.log(probability / (1 - probability))]
 
@@ -112,13 +194,13 @@ def test_the_linear_model_adds_each_word_pair_and_triple_once() -> None:
 
 @functools.cache
 def linear(has_trigrams: bool) -> Any:
-    predictor = LinearPredictor(WEIGHTS if has_trigrams else OLD, [*WORDS[:5], "good"])
+    predictor = LinearPredictor(WEIGHTS if has_trigrams else OLD, FEWER)
     return predictor, export.text_model(predictor)
 
 
 @pytest.mark.parametrize("has_trigrams", [True, False])
 @settings(deadline=None, max_examples=50)
-@given(st.lists(st.lists(st.sampled_from([*WORDS, "zz", "The,", ""]), max_size=8).map(" ".join), min_size=1, max_size=4))
+@given(st.lists(st.lists(st.sampled_from([*WORDS.words, "zz", "The,", ""]), max_size=8).map(" ".join), min_size=1, max_size=4))
 def test_the_linear_model_is_served_as_the_package_computes_it(has_trigrams: bool, texts: list[str]) -> None:
     predictor, model = linear(has_trigrams)
     served = model.serve(tf.constant(texts, tf.string))["probability"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from job.data.batches import Batch
+from job.data.tokens import Vocabulary
 from job.presets import PRESETS, Architecture, Hyperparameters, PresetName
 from job.records.base import Kernel
 
@@ -342,7 +343,7 @@ def test_saved_models_load_without_this_package_and_compute_the_same(tmp_path: P
         known = tables(9, [4 * 9 + 5], [(4 * 9 + 5) * 9 + 6]) if values.evidence else None
         (network if known is None else with_tables(network, values, known)).save(tmp_path / f"{preset}.keras")
         np.save(tmp_path / f"{preset}-inputs.npy", as_input(values, tf.constant(tokens)).numpy())
-        predictor = NetworkPredictor(Architecture.lstm, forward, [], tables=known)
+        predictor = NetworkPredictor(Architecture.lstm, forward, Vocabulary([]), tables=known)
         expected[preset] = predictor.of_tokens([row[row != 0] for row in TOKENS])
     script = """
 import sys, keras, numpy

@@ -9,6 +9,7 @@ import pytest
 from job.analysis import scores
 from job.data import batches
 from job.data.evidence import Tables
+from job.data.tokens import Vocabulary
 from job.presets import Architecture
 from tests.data.samples import tables
 
@@ -33,7 +34,7 @@ def predictor(architecture: Architecture, known: Tables, **changes: Any) -> Netw
     values = test_forward.tiny(architecture, max_tokens=LONGEST, batch_size=4, **changes)
     network = test_forward.build(architecture, values)
     test_forward.spread(network)
-    return NetworkPredictor(architecture, Forward(network, values, "while_loop"), [], tables=known)
+    return NetworkPredictor(architecture, Forward(network, values, "while_loop"), Vocabulary([]), tables=known)
 
 
 def some_reviews(seed: int, count: int = 12) -> list[Any]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from job.data.reviews import Reviews
+from job.data.tokens import Vocabulary
 from job.network.predictor import LinearPredictor
 from job.output.results import LinearWeights
 from job.presets import ClassWeight
@@ -39,7 +40,7 @@ def test_what_is_kept_of_it_predicts_what_it_predicted() -> None:
     result = baseline.train(train, test, lambda _: None)
     assert result.weights is not None
     kept = LinearWeights.of_safetensors(result.weights.to_safetensors())
-    predictor = LinearPredictor(kept, [f"w{number}" for number in range(4, 50)])
+    predictor = LinearPredictor(kept, Vocabulary([f"w{number}" for number in range(4, 50)]))
     found = predictor.of_tokens([test.tokens(place) for place in range(len(test))])
     np.testing.assert_allclose(found, result.probabilities, rtol=0, atol=1e-6)
     # As words, and with some that it has never seen.
