@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 COMPUTING = {
     f"job.{name}"
     for name in (
-        "files.native", "network.build", "network.cudnn", "network.export", "network.forward", "network.loops", "network.probe",
+        "files.native", "network.build", "network.cudnn", "network.export", "network.forward", "network.loops", "network.probe", "network.tokenizer",
         "output.tensorboard", "telemetry.served", "training.feed", "training.group", "training.loop", "training.optimizer",
     )
 }  # fmt: skip

@@ -70,7 +70,7 @@ def evaluate(folder: Path, source: DataSource) -> Evaluation:
         MissingInputError, DataError, ConfigurationError: As the run or the source is.
     """
     run = VerifiedRun.verify(folder)
-    corpus = corpora.load(replace(source, keeps_html=not run.takes_out_html), for_scoring=True)
+    corpus = corpora.load(replace(source, keeps_html=not run.metrics.data.takes_out_html), for_scoring=True)
     part = "test" if corpus.own_test_part and len(corpus.part("test")) else "all"
     indices = corpus.part("test") if part == "test" else corpus.labelled
     labels, seen = corpus.labels[indices], np.isin(corpus.hashes[indices], run.training_hashes())

@@ -87,7 +87,7 @@ class Models:
 
 def vocabulary(run: VerifiedRun) -> Vocabulary:
     """What a run's models read texts by; raises what `VerifiedRun.words` does."""
-    return Vocabulary(run.words(), run.takes_out_html)
+    return Vocabulary(run.words(), run.metrics.data.takes_out_html)
 
 
 def tables(run: VerifiedRun) -> Tables | None:

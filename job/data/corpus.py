@@ -102,14 +102,15 @@ class Corpus:
         """(training, validation) indices: the source's own, or the training part split by a threshold on a hash.
 
         It is the hash of the text, or of the group where there are some. So a text stays on its side when rows are added,
-        and all copies of a text, or all reviews of a group, are on the same side.
+        and all copies of a text, or all reviews of a group, are on the same side. Of very few texts see `parts.held_out`.
         """
         train = self.part("train")
         if self.own_validation_part:
             return train, self.part("validation")
         keys = self.hashes if self.groups is None else self.groups
         # Not the bits that split off the test part: of those only high values remain here.
-        held_out = (keys[train] & np.uint64(0xFFFFFFFF)).astype(np.float64) / 2**32 < share
+        positions = (keys[train] & np.uint64(0xFFFFFFFF)).astype(np.float64) / 2**32
+        held_out = parts.held_out(positions, self.labels[train], share)
         return train[~held_out], train[held_out]
 
     def review(self, index: int) -> NDArray[np.int32]:

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from job.data import near_copies
 from job.data.labels import LabelMeaning
 from job.data.numbered import MAIN, TEST_DATA, UNLABELLED_DATA, VALIDATION_DATA, Meaning, Source
-from job.data.parts import LEFT_OUT, TEST, TRAIN, UNLABELLED, UNSAID, VALIDATION
+from job.data.parts import LEFT_OUT, TEST, TRAIN, UNLABELLED, UNSAID, VALIDATION, held_out, holds_both
 from job.errors import DataError
 from job.files import atomic, checksum
 from job.presets import START
 from job.records.data import LabelRecord, Reading
 
 _TEST_SHARE = 0.2
+_FEW = "there are so few distinct texts that the test part was drawn from each class by itself: texts may change sides as rows are added, and its scores say little"
 _MEANINGS = {0: "negative", 1: "positive", None: "left out"}
 ARRAYS = ("tokens", "offsets", "labels", "parts", "hashes")
 """What determines the weights and scores of a run; with `groups`, where there are any."""
@@ -83,9 +84,14 @@ def encode(source: Source, folder: Path, for_scoring: bool = False) -> None:
             reasons[f"label {each.label!r}"] = np.frombuffer(collected.labels, np.int32) == code
     kept, left_out = _leave_out(reasons, len(classes))
     own_test_part = bool(np.any(parts[kept] == TEST))
-    if not own_test_part:
-        parts[(parts == TRAIN) & (groups.astype(np.float64) / 2**64 < _TEST_SHARE)] = TEST
     labelled = kept & (parts != UNLABELLED)
+    if not own_test_part:
+        mine = np.flatnonzero(labelled & (parts == TRAIN))
+        positions = groups[mine].astype(np.float64) / 2**64
+        is_test = held_out(positions, classes[mine], _TEST_SHARE)
+        parts[mine[is_test]] = TEST
+        if not for_scoring and np.any(is_test != (positions < _TEST_SHARE)):
+            meaning.warnings.append(_FEW)
     if not for_scoring:
         _require_both(source, classes[labelled], parts[labelled], hashes[labelled])
     lengths = np.frombuffer(collected.lengths, np.int64)
@@ -212,9 +218,9 @@ def _require_both(source: Source, classes: NDArray[np.int8], parts: NDArray[np.i
     of_them = "" if distinct == 1 else f", {both} of them"
     of_both = f"{of_them} with both labels" if both else ""
     for number, side in ((TRAIN, "training"), (TEST, "test")):
-        if len(set(classes[parts == number].tolist())) < 2:
+        if not holds_both(classes[parts == number]):
             raise DataError(
-                f"{source.shown}: the {side} part ({int((parts == number).sum())} of {len(classes)} reviews) does not hold both classes{of_copies}{of_both}; some 20 distinct texts of each class are needed, or a test part of your own (--test-data)"
+                f"{source.shown}: the {side} part ({int((parts == number).sum())} of {len(classes)} reviews) does not hold both classes{of_copies}{of_both}; at least three distinct texts of each class are needed, one for each part, and better some hundreds, or a test part of your own (--test-data)"
             )
 
 

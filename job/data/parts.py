@@ -2,6 +2,9 @@
 
 import re
 
+import numpy as np
+from numpy.typing import NDArray
+
 from job.errors import DataError
 
 TRAIN, TEST, VALIDATION = 0, 1, 2
@@ -21,6 +24,31 @@ COLUMNS = ("split", "part", "fold", "subset", "partition", "dataset_split")
 """Names of columns that say it."""
 _IN_A_NAME = re.compile(rf"(?:^|[-_. ])({'|'.join(NAMES)})(?=[-_. \d]|$)", re.IGNORECASE)
 _SHOWN = 5
+
+
+def held_out(positions: NDArray[np.float64], classes: NDArray[np.int8], share: float) -> NDArray[np.bool_]:
+    """Which reviews of a part are split off: those below a threshold, so that a text stays on its side when rows are added.
+
+    Of so few that this leaves one of the two parts without a class, the same share of each class's lowest positions, at least
+    one, wherever there is one to spare.
+
+    Args:
+        positions: <float64>[reviews] from 0 to 1, by a hash; what must stay together has the same one.
+        classes: <int8>[reviews].
+        share: Of all that is split off.
+    """
+    below = positions < share
+    if holds_both(classes[below]) and holds_both(classes[~below]):
+        return below
+    lowest = [np.unique(positions[classes == each]) for each in (0, 1)]
+    drawn = np.concatenate([each[: max(1, min(len(each) - 1, round(share * len(each))))] for each in lowest])
+    by_class = np.isin(positions, drawn)
+    return by_class if holds_both(classes[by_class]) and holds_both(classes[~by_class]) else below
+
+
+def holds_both(classes: NDArray[np.int8]) -> bool:
+    """Whether both classes occur."""
+    return bool(np.any(classes == 0) and np.any(classes == 1))
 
 
 def of_name(name: str) -> int | None:

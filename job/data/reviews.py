@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from job.data import imdb
 from job.data.batches import Batch, padded
 from job.data.corpus import Corpus
+from job.data.parts import holds_both
 from job.data.tokens import clip
 from job.errors import DataError
 from job.presets import Hyperparameters
@@ -155,8 +156,8 @@ def _split(
         train, validation = corpus.split_validation(validation_share)
         test = corpus.part("test")
         for name, indices in (("training", train), ("validation", validation)):
-            if len(set(corpus.labels[indices].tolist())) < 2:
+            if not holds_both(corpus.labels[indices]):
                 raise DataError(
-                    f"{corpus.name}: the {name} part ({len(indices)} reviews) does not hold both classes; more reviews are needed"
+                    f"{corpus.name}: the {name} part ({len(indices)} reviews) does not hold both classes; more distinct texts of each class are needed, at least two for training and validation"
                 )
     return Parts(*(Reviews(corpus, indices, vocabulary_size, max_tokens, length) for indices in (train, validation, test)))

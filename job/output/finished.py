@@ -107,12 +107,6 @@ class VerifiedRun:
         known = {*trained, ModelName.baseline, *([ModelName.ensemble] if told.ensemble else [])}
         return [name for name in ModelName if name in known and self.has(f"{name}/{model_file(name)}")]
 
-    @property
-    def takes_out_html(self) -> bool:
-        """Whether its models are asked about texts without their HTML."""
-        read = self.metrics.data.reading
-        return read is not None and read.takes_out_html
-
     def words(self) -> list[str]:
         """The vocabulary by rank; raises, as the next ones do, `DataError` where the file holds something else."""
         with self.reading(VOCABULARY) as path:

@@ -69,6 +69,11 @@ class DataRecord(Record):
     majority: Majority | None = None
     """missing in earlier runs"""
 
+    @property
+    def takes_out_html(self) -> bool:
+        """Whether the models read texts without their HTML."""
+        return self.reading is not None and self.reading.takes_out_html
+
 
 class Metrics(Record):
     """metrics.json of sentiment-job"""  # noqa: D415 (the title of the schema)

@@ -89,8 +89,9 @@ def test_no_more_reviews_are_held_out_than_there_is_a_use_for(tmp_path: Path) ->
 
 
 def test_a_part_that_is_learned_from_must_hold_both_classes(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_bytes(table(rows(40)))
+    values = PRESETS[PresetName.standard].networks[Architecture.rnn]
+    of_parts = [(f"{side} {part}", side, part) for part in ("train", "test") for side in ("pos", "neg")]
+    (tmp_path / "a.csv").write_bytes(table(of_parts, header=("text", "label", "split")))
     ours = load(DataSource(name=str(tmp_path / "a.csv"), cache=tmp_path))
-    values = replace(PRESETS[PresetName.standard].networks[Architecture.rnn], validation_share=0.001)
     with pytest.raises(DataError, match=r"a\.csv: the validation part \(0 reviews\) does not hold both classes"):
         split(ours, values)

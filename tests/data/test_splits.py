@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job.data.corpus import Corpus, load
-from job.data.parts import of_name
+from job.data.parts import held_out, holds_both, of_name
 from job.errors import DataError, MissingInputError
 from job.source import Columns, DataSource
 from tests.conftest import rows, table
@@ -348,7 +348,7 @@ def test_data_of_the_same_size_and_time_are_read_anew(tmp_path: Path) -> None:
 def test_a_source_with_one_part_s_labels_alone_says_what_is_needed(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(table([("the same text", ("pos", "neg")[number % 2]) for number in range(400)]))
-    with pytest.raises(DataError, match=r"its 400 rows hold 1 distinct text with both labels; some 20"):
+    with pytest.raises(DataError, match=r"its 400 rows hold 1 distinct text with both labels; at least three"):
         read(path)
     assert np.array_equal(replace(read_two(tmp_path)).labels, [1, 0])
 
@@ -357,3 +357,52 @@ def read_two(folder: Path) -> Corpus:
     """Two rows, read to be scored."""
     (folder / "two.csv").write_bytes(table([("a", "pos"), ("b", "neg")]))
     return load(DataSource(name=str(folder / "two.csv"), cache=folder / "cache"), for_scoring=True)
+
+
+def test_of_few_texts_the_parts_are_drawn_from_each_class(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(
+        table([(("😡👎", "😀👍")[side] * (number % 3 + 1), str(side)) for number in range(200) for side in (0, 1)])
+    )
+    corpus = read(path)
+    train, validation = corpus.split_validation(0.1)
+    for part in (train, validation, corpus.part("test")):
+        assert set(corpus.labels[part].tolist()) == {0, 1}
+        assert len(set(corpus.hashes[part].tolist())) == 2
+    (warning,) = corpus.reading.warnings
+    assert "drawn from each class" in warning
+
+
+POSITIONS = np.array([0.1, 0.3, 0.5, 0.6, 0.7, 0.9])
+
+
+@pytest.mark.parametrize(
+    ("classes", "held"),
+    [
+        # By the threshold, as both sides hold both classes.
+        ([0, 1, 1, 0, 1, 0], [0.1, 0.3]),
+        # The lowest of each class.
+        ([1, 1, 0, 0, 0, 0], [0.1, 0.5, 0.6]),
+        ([1, 1, 1, 0, 1, 0], [0.1, 0.3, 0.6]),
+        # There is no second one.
+        ([1, 1, 1, 1, 1, 0], [0.1, 0.3]),
+        ([1, 1, 1, 1, 1, 1], [0.1, 0.3]),
+    ],
+)
+def test_what_is_held_out_holds_both_classes_where_that_can_be(classes: list[int], held: list[float]) -> None:
+    assert POSITIONS[held_out(POSITIONS, np.array(classes, np.int8), 0.4)].tolist() == held
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1)), min_size=1, max_size=40), st.floats(0.01, 0.9))
+def test_who_stands_together_is_held_out_together(rows: list[tuple[int, int]], share: float) -> None:
+    positions = np.array([place / 10 for place, _ in rows])
+    classes = np.array([side for _, side in rows], np.int8)
+    held = held_out(positions, classes, share)
+    assert not set(positions[held]) & set(positions[~held])
+    below = positions < share
+    if holds_both(classes[below]) and holds_both(classes[~below]):
+        assert held.tolist() == below.tolist()
+    pure = [set(positions[classes == side]) - set(positions[classes != side]) for side in (0, 1)]
+    if all(len(each) >= 2 for each in pure) and len(set(positions)) == sum(map(len, pure)):
+        assert holds_both(classes[held])
+        assert holds_both(classes[~held])
