@@ -102,14 +102,18 @@ def check(
 def predict(
     run: options.Run,
     texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to judge.")] = None,
-    file: Annotated[Path | None, typer.Option(help="File with one text a line; - for standard input.", readable=False)] = None,
-    data: Annotated[Path | None, typer.Option(help="Table of texts, of the kinds that train reads.", readable=False)] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="File with one text a line; - for standard input.", parser=options.path)
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Table of texts, of the kinds that train reads.", parser=options.path)
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
             help="File for the judged table: .csv, .tsv, .jsonl or .parquet.",
             show_default="CSV on standard output",
-            readable=False,
+            parser=options.path,
         ),
     ] = None,
     text_column: Annotated[str | None, typer.Option(help="Column of the text, where its name is unusual.")] = None,
@@ -191,10 +195,10 @@ def merge(
     shards: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SHARD...", help="Folders of shards, or a run's folder that holds them under shards/.", readable=False
+            metavar="SHARD...", help="Folders of shards, or a run's folder that holds them under shards/.", parser=options.path
         ),
     ],
-    output: Annotated[Path, typer.Option(help="Folder for the joined run.", readable=False)],
+    output: Annotated[Path, typer.Option(help="Folder for the joined run.", parser=options.path)],
     wait: Annotated[
         float,
         typer.Option(min=0, help="Seconds to wait for shards that are missing or not finished, once the first one has begun."),
@@ -216,7 +220,7 @@ def merge(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs' output folders.", readable=False)],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs' output folders.", parser=options.path)],
 ) -> None:
     """Write a run's HTML report again, or one that compares several runs into the first one's folder."""
     from job.commands import report

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
@@ -19,14 +19,24 @@ from job.source import DataRequest
 log = logging.getLogger(__name__)
 
 
-def _named(name: str, text: str, default: str | None = None) -> Any:
+def path(text: str | Path) -> Path:
+    """Reads a path. What a script leaves of a variable that is not set would be the working folder.
+
+    Whether it may be read is found out where it is, with the exit code that belongs to it.
+    """
+    if not str(text).strip():
+        raise typer.BadParameter("is empty; expected a path.")
+    return Path(text)
+
+
+def _named(name: str, text: str, default: str | None = None, parser: Callable[[str], Any] | None = None) -> Any:
     """An option with its environment variable.
 
     Args:
         default: In words, where the value itself does not say it.
+        parser: By default that of its type.
     """
-    # Whether a path may be read is found out where it is, with the exit code that belongs to it.
-    return typer.Option(option(name), envvar=f"JOB_{name.upper()}", help=text, show_default=default or True, readable=False)
+    return typer.Option(option(name), envvar=f"JOB_{name.upper()}", help=text, show_default=default or True, parser=parser)
 
 
 # In the order of the help: what it says, and the default in words where the value itself does not say it.
@@ -92,7 +102,7 @@ Format = Annotated[LogFormat, _named("log_format", "auto draws a progress bar on
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and the plan; train nothing.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Discard an unfinished run instead of continuing it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Run = Annotated[Path, typer.Argument(help="A finished run's output folder.", readable=False)]
+Run = Annotated[Path, typer.Argument(help="A finished run's output folder.", parser=path)]
 
 
 def set_by() -> dict[str, str]:
@@ -156,7 +166,8 @@ def _parameters(kind: type[DataRequest], left_out: tuple[str, ...]) -> list[insp
         if name in made and name not in left_out:
             # Where there is no preset, nothing is left to it.
             shown = None if "preset" in left_out and default and "preset" in default else default
-            annotation: Any = Annotated[made[name][0], _named(name, text, shown)]
+            parser = path if Path in (made[name][0], *get_args(made[name][0])) else None
+            annotation: Any = Annotated[made[name][0], _named(name, text, shown, parser)]
             parameters.append(
                 inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=made[name][1], annotation=annotation)
             )

@@ -33,6 +33,7 @@ OPTIONS = [
     if each.param_type_name == "option" and not each.is_flag and each.name not in ("install_completion", "show_completion")
 ]  # fmt: skip
 NUMBERS = [(path, each) for path, each in OPTIONS if each.type_descriptor.annotation in (int, float, list[int])]
+PATHS = [(path, each) for path, each in OPTIONS if each.type_descriptor.annotation == Path]
 
 
 class Stopped:
@@ -93,6 +94,14 @@ def test_a_number_out_of_range_is_refused(path: tuple[str, ...], option: Any, ru
     for value in OUT_OF_RANGE:
         code, said = run(path, f"{option.opts[0]}={value}")
         assert code in (2, 78), (value[:40], said)
+
+
+@pytest.mark.parametrize(("path", "option"), PATHS, ids=[" ".join([*path, each.opts[0]]) for path, each in PATHS])
+def test_an_empty_path_is_not_the_working_folder(path: tuple[str, ...], option: Any, run: Any) -> None:
+    for value in ("", " "):
+        code, said = run(path, f"{option.opts[0]}={value}")
+        assert code == 2, said
+        assert "is empty; expected a path" in said
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from job.output.finished import VerifiedRun, model_file
 from job.presets import Architecture, ModelName
 
 log = logging.getLogger(__name__)
-# Texts that are read together, so that those of similar length can share a batch.
-_CHUNK = 2048
+# Texts that are read together, so that those of similar length can share a batch; of long ones fewer.
+_CHUNK, _CHUNK_BYTES = 2048, 16 << 20
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
@@ -139,6 +139,30 @@ def opened(file: Path) -> IO[bytes]:
         raise MissingInputError(f"{file}: cannot be read ({error.strerror}); expected a file with one text a line") from None
 
 
+class _Lines(queue.Queue[bytes | OSError | DataError | None]):
+    """Lines that wait to be judged, in a bounded memory: its size is counted in bytes."""
+
+    def _init(self, maxsize: int) -> None:
+        super()._init(maxsize)
+        self._bytes = 0
+
+    def _qsize(self) -> int:
+        return self._bytes
+
+    def _put(self, item: bytes | OSError | DataError | None) -> None:
+        super()._put(item)
+        self._bytes += _size(item)
+
+    def _get(self) -> bytes | OSError | DataError | None:
+        item = super()._get()
+        self._bytes -= _size(item)
+        return item
+
+
+def _size(item: bytes | OSError | DataError | None) -> int:
+    return sys.getsizeof(item)
+
+
 def pieces(stream: IO[bytes], name: str) -> Iterator[list[str]]:
     """The lines of a stream, as many at a time as are there: who types gets an answer, who pipes gets full batches.
 
@@ -148,7 +172,7 @@ def pieces(stream: IO[bytes], name: str) -> Iterator[list[str]]:
         InputOutputError: Reading failed.
         DataError: A line is longer than a text may be.
     """
-    lines: queue.Queue[bytes | OSError | DataError | None] = queue.Queue(2 * _CHUNK)
+    lines = _Lines(_CHUNK_BYTES)
 
     def read() -> None:
         try:
@@ -162,7 +186,8 @@ def pieces(stream: IO[bytes], name: str) -> Iterator[list[str]]:
     ended = False
     while not ended:
         piece: list[str] = []
-        while len(piece) < _CHUNK and not (piece and lines.empty()):
+        size = 0
+        while len(piece) < _CHUNK and size < _CHUNK_BYTES and not (piece and lines.empty()):
             line = lines.get()
             if isinstance(line, DataError):
                 raise line
@@ -172,6 +197,7 @@ def pieces(stream: IO[bytes], name: str) -> Iterator[list[str]]:
                 ended = True
                 break
             piece.append(decode(line))
+            size += len(line)
         if piece:
             yield piece
 

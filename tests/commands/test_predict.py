@@ -114,6 +114,24 @@ def answers(done: "subprocess.CompletedProcess[str]") -> list[tuple[float, str]]
     return [(float(probability), label) for probability, label in rows]
 
 
+def test_long_lines_are_not_read_far_ahead() -> None:
+    class Counting(io.BytesIO):
+        lines = 0
+
+        def readline(self, size: int | None = -1) -> bytes:
+            self.lines += 1
+            return super().readline(size)
+
+    long = b"a" * (5 << 20)
+    stream = Counting(b"\n".join([long] * 40))
+    found = pieces(stream, "x")
+    first = next(found)
+    time.sleep(0.2)
+    assert 1 <= len(first) <= 4
+    assert stream.lines <= 10
+    assert first + [line for piece in found for line in piece] == [long.decode()] * 40
+
+
 def test_predict_answers_each_text_as_training_scored_it(command: Command, finished: Path) -> None:
     """The run's own test reviews again, as texts: their probabilities are those of predictions.csv."""
     from job.data import corpus
