@@ -12,7 +12,11 @@ def main() -> int:
     signals.continues = sys.argv[1:2] == ["train"]
     try:
         signals.install()
-        from job import command_line
+        try:
+            from job import command_line
+        except OSError as error:
+            signals.say(f"error: the program cannot be read ({error})")
+            return 74
 
         code = command_line.run()
         signals.ignore()

@@ -161,3 +161,14 @@ def test_another_error_of_these_kinds_stays_a_defect(error: Exception, monkeypat
     monkeypatch.setattr("sys.argv", ["sentiment-job", "train"])
     with pytest.raises(type(error)):
         command_line.run()
+
+
+def test_a_program_that_cannot_be_read_is_a_line() -> None:
+    # The three standard streams and the pipe that signals come through, and no file more.
+    script = (
+        "import resource; import job.__main__ as main; resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5)); print(main.main())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.stdout == "74\n"
+    assert done.stderr.startswith("error: the program cannot be read ([Errno 24] Too many open files: ")
+    assert len(done.stderr.splitlines()) == 1

@@ -26,6 +26,7 @@ _PARENT_DIED = 1  # PR_SET_PDEATHSIG of prctl(2)
 # `timeout` signals its child and then the group, and a terminal that closes may be followed by whoever owned it: within so
 # many seconds several signals are one.
 _ECHO_SECONDS = 0.25
+_AGAIN_SECONDS = 0.02
 STOP = signal.SIGUSR1
 """What a worker's own thread sends to its main one, when the parent says that it should stop."""
 
@@ -52,13 +53,28 @@ def _handle(number: int, frame: FrameType | None) -> None:
     global _received
     # Once: what is cleaned up after the first one is not to be interrupted. The thread ends the process at a second one.
     if _received is None:
-        _received = signal.Signals(number)
+        _received = signal.SIGTERM if number == STOP else signal.Signals(number)
         if not _deferring:
             raise Interrupted(_received)
 
 
-def _handle_stop(number: int, frame: FrameType | None) -> None:
-    _handle(signal.SIGTERM, frame)
+def _not_raised(event: "sys.UnraisableHookArgs") -> None:
+    """Python drops what is raised amid a finalizer or a weak reference's callback: of a signal, it is raised once more."""
+    if not isinstance(event.exc_value, Interrupted):
+        sys.__unraisablehook__(event)
+        return
+    number = event.exc_value.number
+
+    def again() -> None:
+        global _received
+        _received = None
+        sent = STOP if signal.getsignal(number) == signal.SIG_IGN else number
+        signal.pthread_kill(threading.main_thread().ident or 0, sent)
+
+    # Not here, where it would be dropped as well.
+    timer = threading.Timer(_AGAIN_SECONDS, again)
+    timer.daemon = True
+    timer.start()
 
 
 def is_pending() -> bool:
@@ -133,6 +149,7 @@ def install() -> None:
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader,), name="signals", daemon=True).start()
+    sys.unraisablehook = _not_raised
     take_back()
 
 
@@ -160,4 +177,5 @@ def install_in_worker() -> None:
     """In a process that works for another one: that one hears the signals, and says when to stop."""
     # Of a terminal they come to all its processes.
     ignore()
-    signal.signal(STOP, _handle_stop)
+    sys.unraisablehook = _not_raised
+    signal.signal(STOP, _handle)

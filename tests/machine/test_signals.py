@@ -141,3 +141,53 @@ def test_what_a_signal_says_is_heard_while_a_librarys_noise_is_kept_back() -> No
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
     assert errors.splitlines()[0].startswith("SIGTERM: ending"), errors
+
+
+# What goes away sends the signal, and Python drops what is raised meanwhile.
+_AMID_A_FINALIZER = """
+class Going:
+    def __del__(self):
+        os.kill(os.getpid(), {number})
+        for _ in range(1000):
+            pass
+def sleep(seconds, real=time.sleep):
+    if seconds == 60:
+        Going()
+    real(seconds)
+time.sleep = sleep
+"""
+
+
+def test_a_signal_amid_a_finalizer_ends_it_as_well() -> None:
+    began = time.monotonic()
+    with started(more=_AMID_A_FINALIZER.format(number="signal.SIGTERM")) as process:
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (143, "saved\n")
+    assert errors.splitlines() == [
+        "SIGTERM: ending; a second signal ends at once",
+        "stopped by SIGTERM; the same command begins anew",
+    ]
+    # Not only when the time is over.
+    assert time.monotonic() - began < 7
+
+
+def test_in_a_worker_too() -> None:
+    script = f"""
+import os, signal, time
+from job.machine import signals
+signals.install_in_worker()
+{_AMID_A_FINALIZER.format(number="signals.STOP")}
+try:
+    time.sleep(60)
+except signals.Interrupted as stop:
+    print(stop)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "SIGTERM\n", "")
+
+
+def test_what_else_is_raised_amid_a_finalizer_is_told_as_ever() -> None:
+    script = "import job.machine.signals as signals; signals.install()\nclass A:\n    def __del__(self): 1 / 0\nA()"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0
+    assert "ZeroDivisionError" in done.stderr

@@ -23,6 +23,8 @@ _KIB = 1024
 _PATIENCE = 300
 _NO_ROOM = frozenset({0, 73, 74})
 _NO_MEMORY = "out of memory"
+_NO_ROOM_FOR_A_THREAD = 127
+_ABORTED = frozenset({-signal.SIGABRT, _NO_ROOM_FOR_A_THREAD})
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,12 @@ def _limits(place: Path) -> list[Limit]:
         Limit(f"{count} open files", frozenset({0, 73, 74}), process=(resource.RLIMIT_NOFILE, count))
         for count in (8, 12, 16, 20, 24, 28, 32, 40, 48, 64)
     ]
-    # TensorFlow's threads end a process (SIGABRT) where one of them cannot be started.
+    # TensorFlow's threads end a process (SIGABRT) where one of them cannot be started; so does the C library (127) where a
+    # thread's own data find no room.
     found += [
         Limit(
             f"{more} MiB of memory beside what libraries take",
-            frozenset({0, 1, -signal.SIGABRT}),
+            frozenset({0, 1, *_ABORTED}),
             process=(resource.RLIMIT_AS, mine + (more << 20)),
         )
         for more in (64, 128, 256, 512, 1024, 2048)
@@ -154,13 +157,13 @@ def _run_twice(command: Command, limit: Limit, place: Path, said: Path, expected
     told = _told(text)
     fine = (
         code in limit.codes
-        and len(told) == (code not in (0, -signal.SIGABRT))
+        and len(told) == (code not in (0, *_ABORTED))
         and "Traceback" not in text
         and not lost
         and whole
         and same
     )
-    fine = fine and (code != 1 or _NO_MEMORY in told[0])
+    fine = fine and (code != 1 or _NO_MEMORY in told[0]) and (code != _NO_ROOM_FOR_A_THREAD or "ABORT" in text)
     print(
         f"{limit.name}: {'HANGS' if code is None else f'exit {code}'}, then {again}{'' if same else ', DIFFERENT'}{'' if fine else ' WRONG'}  {' '.join(told)[:300]}",
         flush=True,

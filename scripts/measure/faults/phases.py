@@ -90,8 +90,8 @@ SIDE_BY_SIDE = [
     Phase("starting the forkserver", "multiprocessing.forkserver:ensure_running"),
     Phase("hiring the second", "job.training.team:SideBySide._hire", 2),
     Phase("first message", "job.training.team:SideBySide._hear"),
+    Phase("saving a snapshot", "job.output.checkpoints:Store.save"),
     Phase("thirtieth message", "job.training.team:SideBySide._hear", 30),
-    Phase("saving a snapshot", "job.output.checkpoints:Store.save", 2),
     Phase("keeping a result", "job.output.folder:Output.save_result"),
     Phase("end of a piece of work", "job.training.team:SideBySide._end", 3),
     Phase("publishing", "job.output.folder:Output.publish"),
@@ -282,7 +282,9 @@ def _reference(folder: Path, arguments: list[str], name: str) -> Path:
 def train_series(folder: Path, stop: Stop, workers: int, phases: list[Phase]) -> bool:
     """One run that is stopped in phase after phase, compared with one that is not."""
     is_whole = phases is TRAIN
-    common = [*SMALL, *([] if is_whole else ["--architecture", "rnn", "--seeds", str(workers)]), "--data", str(texts(folder))]
+    # Long enough that something is left for each phase.
+    beside = [] if is_whole else ["--architecture", "rnn", "--seeds", str(workers), "--epochs", "6"]
+    common = [*SMALL, *beside, "--data", str(texts(folder))]
     platform = {"AIP_MODEL_DIR": str(folder / "model")}
 
     def arguments(place: Path, count: int) -> list[str]:
