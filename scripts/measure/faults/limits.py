@@ -174,8 +174,8 @@ def _run_twice(command: Command, limit: Limit, place: Path, said: Path, expected
 
 
 def _told(text: str) -> list[str]:
-    """The messages of the events that say what the job failed of."""
-    found = []
+    """The messages that say what the job failed of: in events, or in a line where not even those could be made."""
+    found = re.findall(r"^error: (.*)$", text, re.MULTILINE)
     for line in re.findall(r"^\{.*\}$", text, re.MULTILINE):
         event = json.loads(line)
         if event.get("event") == "error":
