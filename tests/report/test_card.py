@@ -171,6 +171,16 @@ def test_a_run_of_an_earlier_version_has_a_card(finished: Path) -> None:
     front, text = parts(card.render(old, ModelName.baseline))
     assert results(front)["accuracy"] == run.metrics.baseline.test.accuracy
     assert "Run from" not in text
+    assert "HTML" not in text
+
+
+def test_what_becomes_of_html_is_told(finished: Path) -> None:
+    run = FinishedRun.read(finished)
+    assert "HTML are taken out of texts" in parts(card.render(run, ModelName.baseline))[1]
+    data = run.metrics.data.but(reading=None)
+    imdb = run.record.but(configuration=run.record.configuration.but(data="imdb"))
+    of_imdb = replace(run, metrics=run.metrics.but(data=data), record=imdb)
+    assert "HTML is not taken out" in parts(card.render(of_imdb, ModelName.baseline))[1]
 
 
 @pytest.mark.long
