@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Always this many bytes, so that a renewal replaces all of the one before.
 _SIZE = 512
+_NAME = ".lock"
 _SETTLE_SECONDS = 1.0
 # No link is followed to a file elsewhere, and no FIFO waited for.
 _AS_IT_IS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -50,7 +51,7 @@ class WriterLock:
         folder: Path,
         patience: float = PATIENCE_SECONDS,
         renewal: float = 5.0,
-        name: str = ".lock",
+        name: str = _NAME,
         wait_for_the_living: bool = False,
     ) -> None:
         self._path = folder / name
@@ -196,6 +197,15 @@ class WriterLock:
         except (ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}
+
+
+def writer(folder: Path) -> str | None:
+    """The token of who writes into a folder; None where nobody does, or where that cannot be told just now."""
+    try:
+        token = WriterLock._holder(_read(folder / _NAME)).get("token")
+    except (OSError, OutputError):
+        return None
+    return token if isinstance(token, str) else None
 
 
 def _name(holder: dict[str, Any]) -> str:

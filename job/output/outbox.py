@@ -15,7 +15,7 @@ from typing import BinaryIO, Literal
 import pydantic
 
 from job.errors import OutputError
-from job.files import atomic, reading
+from job.files import atomic, lock, reading
 from job.records.base import Count, Record
 
 STATE, JOURNAL = "mlflow.json", "mlflow.jsonl"
@@ -59,7 +59,7 @@ class Outbox:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self._writer = folder, lock.writer(folder)
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str, int], float | str] = {}
         self._items: list[tuple[int, Item]] = []
@@ -89,12 +89,13 @@ class Outbox:
         """Keeps what is new of the items.
 
         Raises:
-            OutputError, InputOutputError: They cannot be written.
+            OutputError, InputOutputError: They cannot be written, or it is another process's turn to do so.
         """
         with self._lock:
             new = self.new(items)
             if not new:
                 return
+            self._guard()
             lines = [json.dumps(item.to_values(), separators=(",", ":")).encode() + b"\n" for item in new]
             # What a kill, or a full disk, left of a line ends here, and is no item.
             before = b"\n" if self._is_torn else b""
@@ -120,11 +121,19 @@ class Outbox:
         """Replaces mlflow.json.
 
         Raises:
-            OutputError, InputOutputError: It cannot be written.
+            OutputError, InputOutputError: It cannot be written, or it is another process's turn to do so.
         """
         if state != self.state or not (self.folder / STATE).exists():
+            self._guard()
             atomic.write(self.folder / STATE, state.to_json())
             self.state = state
+
+    def _guard(self) -> None:
+        """Who was paused, and replaced as the folder's writer, must not write between its lines."""
+        now = lock.writer(self.folder)
+        # In the end, when the lock is given back, there is still something to tell.
+        if now not in (None, self._writer):
+            raise OutputError(f"{self.folder / JOURNAL}: another process writes here now; this one writes no more")
 
 
 def _place(item: Item) -> tuple[str, str, int]:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from job.errors import OutputError
+from job.files.lock import WriterLock
 from job.output.folder import Output
 from job.output.outbox import JOURNAL, STATE, Item, Outbox, State
 
@@ -116,3 +117,18 @@ def test_fresh_discards_it(tmp_path: Path) -> None:
     outbox.keep(outbox.state)
     Output(tmp_path).discard()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_was_replaced_as_the_folder_s_writer_writes_no_more(tmp_path: Path) -> None:
+    with WriterLock(tmp_path):
+        outbox = Outbox(tmp_path)
+        outbox.add([LOSS])
+    # When the lock is given back, the end is still to be told.
+    outbox.add([RUNNING])
+    with WriterLock(tmp_path):
+        with pytest.raises(OutputError, match="another process writes here now"):
+            outbox.add([VERDICT])
+        with pytest.raises(OutputError, match="another process writes here now"):
+            outbox.keep(outbox.state.but(delivered=1))
+        Outbox(tmp_path).add([VERDICT])
+    assert Outbox(tmp_path).pending()[0] == [LOSS, RUNNING, VERDICT]
