@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import requests
@@ -24,6 +24,8 @@ from job.telemetry.mlflow import Tracking
 from tests.conftest import ROOT
 
 TRAIN = ("--preset", "quickstart", "--architecture", "rnn", "--units", "8", "--batch-size", "128", "--device", "cpu")
+# Enough that it still trains when the server has been told, is gone and is back: on a fast machine one takes 0.2 s.
+EPOCHS = 80
 TEXTS = ["take my words as they stand . praise", "naïve – «x»", ""]
 # What loads a model as its users do, with nothing of this package.
 LOAD = """
@@ -138,16 +140,23 @@ def server(tmp_path: Path) -> Iterator[Server]:
     folder.mkdir()
     made = Server(folder)
     yield made
+    # Where a test failed, they may still run.
+    for job in Job.started:
+        job.kill()
+    Job.started.clear()
     made.send(signal.SIGKILL)
 
 
 class Job:
     """`train` with tracking, in the environment that has MLflow's client."""
 
+    started: ClassVar[list["Job"]] = []
+
     def __init__(self, folder: Path, cache: Path, url: str, *options: str) -> None:
         self._log, self._out = folder / "job.log", folder / "job.out"
         told = {"JOB_CACHE": str(cache), "JOB_WORKERS": "1", "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": url}
         command = [python(), "-m", "job", "train", *TRAIN, "--track", "mlflow", "--output", str(folder / "output"), *options]
+        self.started.append(self)
         with self._log.open("wb") as log, self._out.open("wb") as out:
             self._process = subprocess.Popen(
                 command, stdout=out, stderr=log, stdin=subprocess.DEVNULL, env=surroundings() | told
@@ -170,7 +179,11 @@ class Job:
         try:
             return self._process.wait(seconds)
         finally:
-            self._process.kill()
+            self.kill()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
     @property
     def said(self) -> str:
@@ -183,7 +196,7 @@ def test_server_and_job_are_killed_and_the_server_has_one_run_with_everything_on
     tmp_path: Path, shared_cache: Path, server: Server
 ) -> None:
     server.start()
-    job = Job(tmp_path, shared_cache, server.url, "--epochs", "10")
+    job = Job(tmp_path, shared_cache, server.url, "--epochs", str(EPOCHS))
     await_(lambda: 1 in server.steps("rnn/0/loss"), lambda: job.log)
     (run,) = server.runs()
     assert run["info"]["status"] == "RUNNING"
@@ -194,11 +207,11 @@ def test_server_and_job_are_killed_and_the_server_has_one_run_with_everything_on
     assert job.end(10) == 143, job.log
     server.send(signal.SIGKILL)
     # Then it is away, and so is the job, without a word.
-    job = Job(tmp_path, shared_cache, server.url, "--epochs", "10")
+    job = Job(tmp_path, shared_cache, server.url, "--epochs", str(EPOCHS))
     job.await_epoch()
     job.send(signal.SIGKILL)
     job.end()
-    job = Job(tmp_path, shared_cache, server.url, "--epochs", "10")
+    job = Job(tmp_path, shared_cache, server.url, "--epochs", str(EPOCHS))
     job.await_epoch()
     server.start()
     assert job.end() == 0, job.log
@@ -210,7 +223,7 @@ def test_server_and_job_are_killed_and_the_server_has_one_run_with_everything_on
     assert json.loads((tmp_path / "output" / "mlflow.json").read_text())["run_id"] == run_id
     assert (run["info"]["status"], run["info"]["run_name"]) == ("FINISHED", "output")
     for metric in ("loss", "accuracy", "validation_loss", "learning_rate"):
-        assert server.steps(f"rnn/0/{metric}") == [*range(1, 11)]
+        assert server.steps(f"rnn/0/{metric}") == [*range(1, EPOCHS + 1)]
     metrics = json.loads((tmp_path / "output" / "metrics.json").read_text())
     figures = {each["key"]: each["value"] for each in run["data"]["metrics"]}
     assert figures["rnn/0/test/accuracy"] == metrics["architectures"]["rnn"]["runs"][0]["test"]["accuracy"]
