@@ -46,9 +46,10 @@ _TAG, _ENTITY = re.compile(TAG), re.compile(ENTITY)
 _FOUND = re.compile(f"{TAG}|<!--|{ENTITY}")
 
 
-def holds_html(text: str) -> bool:
-    """Whether there is anything to be taken out."""
-    return ("<" in text or "&" in text) and _FOUND.search(text) is not None
+def first_html(text: str) -> str | None:
+    """The first tag or entity, or the beginning of a comment; None where there is none."""
+    found = _FOUND.search(text) if "<" in text or "&" in text else None
+    return found[0] if found else None
 
 
 def without_html(text: str) -> str:

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from job.data.markup import without_html
+from job.data.markup import first_html, without_html
 from job.errors import DataError
 from job.presets import SPECIAL_TOKENS, START, UNKNOWN
 
@@ -52,6 +52,7 @@ _TABLE = str.maketrans(
 _WITHOUT_SPACES = re.compile(
     "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
 )
+_SHOWN = 30
 
 
 def lacks_spaces(text: str) -> bool:
@@ -71,18 +72,22 @@ class Writing:
     def __init__(self, shown: str) -> None:
         self._shown = shown
         self._texts = self._without = self._of_html = 0
+        self._example = ""
 
     def add(self, text: str, plain: str) -> None:
         """Another text, as it stands in its source and as it is read."""
         self._texts += 1
         self._without += lacks_spaces(plain)
-        self._of_html += plain != text
+        if plain != text:
+            self._of_html += 1
+            self._example = self._example or first_html(text) or ""
 
     def notices(self) -> list[str]:
         """What was decided, when all have been seen."""
         if not self._of_html:
             return []
-        return [f"HTML, such as <br /> or &amp;, was taken out of {self._of_html} of the {self._texts} texts of {self._shown}"]
+        where = f"{self._of_html} of the {self._texts} texts of {self._shown}"
+        return [f"HTML, such as {self._example[:_SHOWN]!r}, was taken out of {where}"]
 
     def warnings(self) -> list[str]:
         """What is to be said of them, when all have been seen.

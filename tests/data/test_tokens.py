@@ -83,7 +83,7 @@ def test_texts_of_html_are_told() -> None:
     assert writing.notices() == []
     for text in ["Q&amp;A", "I <3 it", "plain words"]:
         writing.add(text, without_html(text))
-    assert writing.notices() == ["HTML, such as <br /> or &amp;, was taken out of 1 of the 3 texts of a.csv"]
+    assert writing.notices() == ["HTML, such as '&amp;', was taken out of 1 of the 3 texts of a.csv"]
     assert writing.warnings() == []
 
 
